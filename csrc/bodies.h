@@ -1,0 +1,54 @@
+/* Included once by each isa_*.c, which sets MG_NAME, MG_VBYTES (bytes a vector; 0: no vectors) and
+   MG_REGISTERS: compiles every kernel body for float and for double and exports the table. */
+#include <string.h>
+
+#include "mg.h"
+#include "threads.h"
+
+#define JOIN_(a, b) a##_##b
+#define JOIN(a, b) JOIN_(a, b)
+enum { ALONG = 0, ACROSS = 1 }; /* how a tile walks A: see tile.inl */
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+#define CEIL_DIV(a, b) (((a) + (b) - 1) / (b))
+#define ROUND_UP(a, b) (CEIL_DIV(a, b) * (b))
+
+#if defined(__clang__)
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("unroll")
+#elif defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 16")
+#else
+#define INLINE static inline
+#define UNROLL
+#endif
+
+#define REAL float
+#define INT int32_t
+#define FN(name) JOIN(name, f32)
+#include "kernels.inl"
+#undef REAL
+#undef INT
+#undef FN
+
+#define REAL double
+#define INT int64_t
+#define FN(name) JOIN(name, f64)
+#include "kernels.inl"
+#undef REAL
+#undef INT
+#undef FN
+
+#define MG_TABLE(x)                                                                               \
+    {                                                                                             \
+        JOIN(matmul, x), JOIN(matmul_scratch, x), JOIN(sum_rows, x), JOIN(sum_rows_scratch, x),   \
+            JOIN(conv2d, x), JOIN(conv2d_scratch, x), JOIN(conv2d_dx, x),                         \
+            JOIN(conv2d_dx_scratch, x), JOIN(conv2d_dw, x), JOIN(conv2d_dw_scratch, x),           \
+            JOIN(max_pool2d, x), JOIN(max_pool2d_dx, x)                                           \
+    }
+
+#define MG_TEXT_(x) #x
+#define MG_TEXT(x) MG_TEXT_(x)
+extern const mg_isa JOIN(mg_isa, MG_NAME);
+const mg_isa JOIN(mg_isa, MG_NAME) = {MG_TEXT(MG_NAME), MG_TABLE(f32), MG_TABLE(f64)};

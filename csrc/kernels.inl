@@ -1,0 +1,14 @@
+/* Every kernel body, for the REAL and the vector width at hand. */
+#include "vec.inl"
+#include "tile.inl"
+#include "matmul.inl"
+#include "conv2d.inl"
+#include "max_pool2d.inl"
+#undef VEC
+#undef LANES
+#undef SPLAT
+#undef LOAD
+#undef STORE
+#undef GREATER
+#undef UNORDERED
+#undef EQUAL

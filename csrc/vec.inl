@@ -1,0 +1,65 @@
+/* A vector of LANES REALs, and the few things that are said of one. Without vector extensions a
+   vector is a single number, and the same bodies still hold. */
+#define VEC FN(vec)
+
+#if MG_VBYTES
+#define LANES ((ptrdiff_t)(MG_VBYTES / sizeof(REAL)))
+typedef REAL VEC __attribute__((vector_size(MG_VBYTES)));
+typedef INT FN(lanes) __attribute__((vector_size(MG_VBYTES))); /* a comparison: 0 or -1 a lane */
+typedef REAL FN(unaligned) __attribute__((vector_size(MG_VBYTES), aligned(__alignof__(REAL)), may_alias));
+#define SPLAT(x) ((x) - (VEC){0}) /* x - 0 is x, even for -0 and NaN */
+#else
+#define LANES ((ptrdiff_t)1)
+typedef REAL VEC;
+typedef INT FN(lanes);
+typedef REAL FN(unaligned);
+#define SPLAT(x) (x)
+#endif
+#define LOAD(p) ((VEC)*(const FN(unaligned) *)(p))
+#define STORE(p, v) (*(FN(unaligned) *)(p) = (v))
+
+/* load and store the first n <= LANES numbers; the lanes behind them are zero */
+INLINE void FN(load_some)(VEC *v, const REAL *p, ptrdiff_t n)
+{
+    if (n >= LANES)
+        *v = LOAD(p);
+    else {
+        REAL lane[LANES] = {0};
+        for (ptrdiff_t i = 0; i < n; i++)
+            lane[i] = p[i];
+        memcpy(v, lane, sizeof *v);
+    }
+}
+
+INLINE void FN(store_some)(REAL *p, const VEC *v, ptrdiff_t n)
+{
+    if (n >= LANES)
+        STORE(p, *v);
+    else {
+        REAL lane[LANES];
+        memcpy(lane, v, sizeof *v);
+        for (ptrdiff_t i = 0; i < n; i++)
+            p[i] = lane[i];
+    }
+}
+
+/* y = mask ? a : y, a lane at a time */
+INLINE void FN(select)(VEC *y, const FN(lanes) *mask, const VEC *a)
+{
+    FN(lanes) old, new;
+    memcpy(&old, y, sizeof old);
+    memcpy(&new, a, sizeof new);
+    old = (new & *mask) | (old & ~*mask);
+    memcpy(y, &old, sizeof old);
+}
+
+/* true lanes are -1 in both worlds */
+#if MG_VBYTES
+#define GREATER(a, b) ((a) > (b))
+#define UNORDERED(a) ((a) != (a))
+#define EQUAL(a, b) ((a) == (b))
+#else
+#define GREATER(a, b) (-(INT)((a) > (b)))
+#define UNORDERED(a) (-(INT)((a) != (a)))
+#define EQUAL(a, b) (-(INT)((a) == (b)))
+#endif

@@ -1,0 +1,77 @@
+from libc.stdint cimport int32_t
+
+
+cdef extern from "mg.h" nogil:
+    ctypedef struct mg_conv2d:
+        Py_ssize_t n, h, w, c
+        Py_ssize_t kh, kw, f
+        Py_ssize_t sh, sw
+        Py_ssize_t top, left
+        Py_ssize_t oh, ow
+
+    ctypedef struct mg_pool2d:
+        Py_ssize_t n, h, w, c
+        Py_ssize_t kh, kw
+        Py_ssize_t sh, sw
+        Py_ssize_t top, left
+        Py_ssize_t oh, ow
+
+    ctypedef struct mg_f32:
+        void (*matmul)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+                       const float *a, Py_ssize_t ars, Py_ssize_t acs,
+                       const float *b, Py_ssize_t brs, Py_ssize_t bcs,
+                       float *c, float *scratch, int threads) noexcept nogil
+        Py_ssize_t (*matmul_scratch)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, int threads) noexcept nogil
+        void (*sum_rows)(Py_ssize_t m, Py_ssize_t n, const float *x, float *y,
+                         float *scratch, int threads) noexcept nogil
+        Py_ssize_t (*sum_rows_scratch)(Py_ssize_t m, Py_ssize_t n) noexcept nogil
+        void (*conv2d)(const mg_conv2d *s, const float *x, const float *w, const float *bias,
+                       float *y, float *scratch, int threads) noexcept nogil
+        Py_ssize_t (*conv2d_scratch)(const mg_conv2d *s, int threads) noexcept nogil
+        void (*conv2d_dx)(const mg_conv2d *s, const float *dy, const float *w,
+                          float *dx, float *scratch, int threads) noexcept nogil
+        Py_ssize_t (*conv2d_dx_scratch)(const mg_conv2d *s, int threads) noexcept nogil
+        void (*conv2d_dw)(const mg_conv2d *s, const float *x, const float *dy,
+                          float *dw, float *scratch, int threads) noexcept nogil
+        Py_ssize_t (*conv2d_dw_scratch)(const mg_conv2d *s, int threads) noexcept nogil
+        void (*max_pool2d)(const mg_pool2d *s, const float *x, float *y,
+                           int32_t *winner, int threads) noexcept nogil
+        void (*max_pool2d_dx)(const mg_pool2d *s, const float *dy, const int32_t *winner,
+                              float *dx, int threads) noexcept nogil
+
+    ctypedef struct mg_f64:
+        void (*matmul)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+                       const double *a, Py_ssize_t ars, Py_ssize_t acs,
+                       const double *b, Py_ssize_t brs, Py_ssize_t bcs,
+                       double *c, double *scratch, int threads) noexcept nogil
+        Py_ssize_t (*matmul_scratch)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, int threads) noexcept nogil
+        void (*sum_rows)(Py_ssize_t m, Py_ssize_t n, const double *x, double *y,
+                         double *scratch, int threads) noexcept nogil
+        Py_ssize_t (*sum_rows_scratch)(Py_ssize_t m, Py_ssize_t n) noexcept nogil
+        void (*conv2d)(const mg_conv2d *s, const double *x, const double *w, const double *bias,
+                       double *y, double *scratch, int threads) noexcept nogil
+        Py_ssize_t (*conv2d_scratch)(const mg_conv2d *s, int threads) noexcept nogil
+        void (*conv2d_dx)(const mg_conv2d *s, const double *dy, const double *w,
+                          double *dx, double *scratch, int threads) noexcept nogil
+        Py_ssize_t (*conv2d_dx_scratch)(const mg_conv2d *s, int threads) noexcept nogil
+        void (*conv2d_dw)(const mg_conv2d *s, const double *x, const double *dy,
+                          double *dw, double *scratch, int threads) noexcept nogil
+        Py_ssize_t (*conv2d_dw_scratch)(const mg_conv2d *s, int threads) noexcept nogil
+        void (*max_pool2d)(const mg_pool2d *s, const double *x, double *y,
+                           int32_t *winner, int threads) noexcept nogil
+        void (*max_pool2d_dx)(const mg_pool2d *s, const double *dy, const int32_t *winner,
+                              double *dx, int threads) noexcept nogil
+
+    ctypedef struct mg_isa:
+        const char *name
+        mg_f32 f32
+        mg_f64 f64
+
+    const mg_isa *mg_isa_at(int index)
+    const char *mg_compiler()
+
+
+cdef extern from "threads.h" nogil:
+    int mg_has_openmp()
+    int mg_max_threads()
+    void mg_threads_init()

@@ -1,0 +1,532 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+"""The C kernels, behind checks: what reaches C has been looked at here.
+
+Arrays are float32 or float64, both the same in one call; nothing is cast. Images are
+(N, H, W, C), kernels (KH, KW, C, F). Results are new arrays, and the same bit for bit whatever
+`threads` is. A bad argument raises `TypeError` (not an array, wrong dtype) or `ValueError`
+(anything else) that names it, says what was expected and what came.
+
+Every function takes two keywords more:
+
+- `isa`: the instruction set to use, one of `isas()`; None is the best, or what the environment
+  variable MICROGRAD_EXT_ISA named when the package was imported;
+- `threads`: how many threads to use; None is `get_num_threads()`.
+"""
+
+import os
+
+import numpy as np
+
+cdef Py_ssize_t LARGEST = 2**31 - 1  # a stride or a window's side
+cdef int num_threads = 1
+cdef const mg_isa *default_isa = NULL
+
+ctypedef fused real:
+    float
+    double
+
+
+# ---------------------------------------------------------------------------- what to run on
+
+def isas() -> list:
+    """Names of the instruction sets this machine can run, best first.
+
+    >>> isas()[-1]
+    'baseline'
+    """
+    names = []
+    while mg_isa_at(len(names)) != NULL:
+        names.append(mg_isa_at(len(names)).name.decode())
+    return names
+
+
+cdef const mg_isa *find_isa(isa) except NULL:
+    if isa is None:
+        return default_isa
+    names = isas()
+    if isa not in names:
+        raise ValueError(f"isa: expected one of {', '.join(names)} (what this CPU runs), got {isa!r}")
+    return mg_isa_at(names.index(isa))
+
+
+def get_num_threads() -> int:
+    """How many threads the kernels use unless told otherwise.
+
+    At first what OMP_NUM_THREADS and the CPU affinity allow; 1 in a build without OpenMP.
+    """
+    return num_threads
+
+
+def set_num_threads(threads) -> None:
+    """Let the kernels use `threads` >= 1 threads from now on.
+
+    >>> before = get_num_threads()
+    >>> set_num_threads(1)
+    >>> get_num_threads()
+    1
+    >>> set_num_threads(before)
+    """
+    global num_threads
+    num_threads = count("threads", threads, 1024)
+
+
+cdef int find_threads(threads) except -1:
+    return num_threads if threads is None else count("threads", threads, 1024)
+
+
+def config() -> dict:
+    """What the extension was built with and what it runs on."""
+    return {
+        "compiler": mg_compiler().decode(),
+        "isa": default_isa.name.decode(),
+        "isas available": isas(),
+        "threads": num_threads,
+        "openmp": bool(mg_has_openmp()),
+    }
+
+
+# ---------------------------------------------------------------------------- checks
+
+cdef Py_ssize_t count(str name, value, Py_ssize_t largest) except -1:
+    """A whole number from 1 to `largest`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+    value = value.__index__()
+    if not 1 <= value <= largest:
+        raise ValueError(f"{name}: expected a number from 1 to {largest}, got {value}")
+    return value
+
+
+cdef tuple pair(str name, value):
+    """Two numbers >= 1 from one number or a sequence of two."""
+    if isinstance(value, (tuple, list)):
+        if len(value) != 2:
+            raise ValueError(f"{name}: expected a number or two (height, width), got {value!r}")
+        return count(name, value[0], LARGEST), count(name, value[1], LARGEST)
+    one = count(name, value, LARGEST)
+    return one, one
+
+
+cdef int array(str name, x, int ndim, bint contiguous=True) except -1:
+    """An aligned, native float32 or float64 ndarray of `ndim` dimensions."""
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"{name}: expected a numpy array, got {type(x).__name__}")
+    if x.dtype != np.float32 and x.dtype != np.float64:
+        raise TypeError(f"{name}: expected float32 or float64 (native byte order), got {x.dtype}")
+    if x.ndim != ndim:
+        raise ValueError(f"{name}: expected {ndim} dimensions, got shape {x.shape}")
+    if contiguous and not x.flags.c_contiguous:
+        raise ValueError(f"{name}: expected a C-contiguous array, got strides {x.strides}; "
+                         "numpy.ascontiguousarray makes one")
+    if not x.flags.aligned:
+        raise ValueError(f"{name}: expected an aligned array; numpy.require(x, requirements='A') "
+                         "makes one")
+    return 0
+
+
+cdef int same_dtype(str name, x, str other, y) except -1:
+    if x.dtype != y.dtype:
+        raise TypeError(f"{name} is {x.dtype} but {other} is {y.dtype}: expected the same for both")
+    return 0
+
+
+cdef tuple shape4(str name, value):
+    """Four numbers: the first may be 0 (an empty batch), the others are >= 1."""
+    if not isinstance(value, (tuple, list)) or len(value) != 4:
+        raise ValueError(f"{name}: expected four sizes, got {value!r}")
+    if hasattr(value[0], "__index__") and value[0].__index__() == 0:
+        return 0, *shape4(name, (1, *value[1:]))[1:]
+    return tuple([count(name, size, LARGEST) for size in value])
+
+
+cdef tuple along(str name, str what, Py_ssize_t size, Py_ssize_t window, Py_ssize_t stride, padding):
+    """(number of windows, padding before the first) along one axis, as Keras and TensorFlow do it."""
+    if padding == "valid":
+        if window > size:
+            raise ValueError(f"{name}: {what} of {window} does not fit images of {size} "
+                             "with padding 'valid'")
+        return (size - window) // stride + 1, 0
+    if padding == "same":
+        windows = (size + stride - 1) // stride
+        return windows, max((windows - 1) * stride + window - size, 0) // 2
+    raise ValueError(f"{name}: padding: expected 'valid' or 'same', got {padding!r}")
+
+
+cdef mg_conv2d conv2d_shape(str name, tuple images, tuple kernel, strides, padding) except *:
+    cdef mg_conv2d s
+    if 0 in kernel:
+        raise ValueError(f"{name}: kernel: expected no empty axis, got shape {kernel}")
+    if 0 in images[1:]:
+        raise ValueError(f"{name}: images: expected no empty axis but the first, got shape {images}")
+    if images[3] != kernel[2]:
+        raise ValueError(f"{name}: kernel expects {kernel[2]} input channels (axis 2 of {kernel}), "
+                         f"got images of shape {images}")
+    s.n, s.h, s.w, s.c = images
+    s.kh, s.kw, _, s.f = kernel
+    s.sh, s.sw = pair(f"{name}: strides", strides)
+    s.oh, s.top = along(name, "kernel height", s.h, s.kh, s.sh, padding)
+    s.ow, s.left = along(name, "kernel width", s.w, s.kw, s.sw, padding)
+    return s
+
+
+cdef mg_pool2d pool2d_shape(str name, tuple images, pool_size, strides, padding) except *:
+    cdef mg_pool2d s
+    if 0 in images[1:]:
+        raise ValueError(f"{name}: images: expected no empty axis but the first, got shape {images}")
+    s.n, s.h, s.w, s.c = images
+    s.kh, s.kw = pair(f"{name}: pool_size", pool_size)
+    if s.kh * s.kw > LARGEST:
+        raise ValueError(f"{name}: pool_size: expected at most {LARGEST} pixels, got {pool_size}")
+    s.sh, s.sw = (s.kh, s.kw) if strides is None else pair(f"{name}: strides", strides)
+    s.oh, s.top = along(name, "pool_size height", s.h, s.kh, s.sh, padding)
+    s.ow, s.left = along(name, "pool_size width", s.w, s.kw, s.sw, padding)
+    return s
+
+
+cdef scratch_for(Py_ssize_t size, dtype):
+    """`size` elements that begin on a 64-byte boundary."""
+    cdef Py_ssize_t skip
+    room = np.empty(size + 64 // dtype.itemsize, dtype)
+    skip = -room.ctypes.data % 64 // dtype.itemsize
+    return room[skip:skip + size]
+
+
+# ---------------------------------------------------------------------------- kernels
+
+cdef matmul_(real *which, a, b, const mg_isa *isa, int threads):
+    cdef const real[:, :] av = a
+    cdef const real[:, :] bv = b
+    cdef Py_ssize_t m = av.shape[0], k = av.shape[1], n = bv.shape[1], size
+    out = np.empty((m, n), a.dtype)
+    cdef real[:, ::1] c = out
+    if real is float:
+        size = isa.f32.matmul_scratch(m, n, k, threads)
+    else:
+        size = isa.f64.matmul_scratch(m, n, k, threads)
+    cdef real[::1] scratch = scratch_for(size, a.dtype)
+    with nogil:
+        if real is float:
+            isa.f32.matmul(m, n, k, &av[0, 0], av.strides[0] // <Py_ssize_t>sizeof(real),
+                           av.strides[1] // <Py_ssize_t>sizeof(real), &bv[0, 0],
+                           bv.strides[0] // <Py_ssize_t>sizeof(real),
+                           bv.strides[1] // <Py_ssize_t>sizeof(real), &c[0, 0], &scratch[0], threads)
+        else:
+            isa.f64.matmul(m, n, k, &av[0, 0], av.strides[0] // <Py_ssize_t>sizeof(real),
+                           av.strides[1] // <Py_ssize_t>sizeof(real), &bv[0, 0],
+                           bv.strides[0] // <Py_ssize_t>sizeof(real),
+                           bv.strides[1] // <Py_ssize_t>sizeof(real), &c[0, 0], &scratch[0], threads)
+    return out
+
+
+def matmul(a, b, *, isa=None, threads=None):
+    """Matrix product of a (M, K) and b (K, N), with any strides: (M, N).
+
+    A transposed view costs nothing extra: `matmul(x.T, dy)` copies no array.
+
+    >>> import numpy as np
+    >>> matmul(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
+    array([[11.]])
+    """
+    array("matmul: a", a, 2, False)
+    array("matmul: b", b, 2, False)
+    same_dtype("matmul: a", a, "b", b)
+    if a.shape[1] != b.shape[0]:
+        raise ValueError(f"matmul: a has {a.shape[1]} columns but b has {b.shape[0]} rows "
+                         f"(shapes {a.shape} and {b.shape})")
+    cdef const mg_isa *on = find_isa(isa)
+    cdef int workers = find_threads(threads)
+    if a.size == 0 or b.size == 0:
+        return np.zeros((a.shape[0], b.shape[1]), a.dtype)
+    if a.dtype == np.float32:
+        return matmul_(<float *>NULL, a, b, on, workers)
+    return matmul_(<double *>NULL, a, b, on, workers)
+
+
+cdef sum_rows_(real *which, x, const mg_isa *isa, int threads):
+    cdef const real[:, ::1] xv = x
+    cdef Py_ssize_t m = xv.shape[0], n = xv.shape[1], size
+    out = np.empty(n, x.dtype)
+    cdef real[::1] y = out
+    if real is float:
+        size = isa.f32.sum_rows_scratch(m, n)
+    else:
+        size = isa.f64.sum_rows_scratch(m, n)
+    cdef real[::1] scratch = scratch_for(size, x.dtype)
+    with nogil:
+        if real is float:
+            isa.f32.sum_rows(m, n, &xv[0, 0], &y[0], &scratch[0], threads)
+        else:
+            isa.f64.sum_rows(m, n, &xv[0, 0], &y[0], &scratch[0], threads)
+    return out
+
+
+def sum_rows(x, *, isa=None, threads=None):
+    """Sum of the rows of x (M, N): (N,). The gradient of a bias.
+
+    >>> import numpy as np
+    >>> sum_rows(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    array([4., 6.])
+    """
+    array("sum_rows: x", x, 2)
+    cdef const mg_isa *on = find_isa(isa)
+    cdef int workers = find_threads(threads)
+    if x.size == 0:
+        return np.zeros(x.shape[1], x.dtype)
+    if x.dtype == np.float32:
+        return sum_rows_(<float *>NULL, x, on, workers)
+    return sum_rows_(<double *>NULL, x, on, workers)
+
+
+cdef conv2d_(real *which, mg_conv2d s, x, w, bias, const mg_isa *isa, int threads):
+    cdef const real[:, :, :, ::1] xv = x
+    cdef const real[:, :, :, ::1] wv = w
+    cdef const real[::1] bv
+    cdef const real *b = NULL
+    cdef Py_ssize_t size
+    out = np.empty((s.n, s.oh, s.ow, s.f), x.dtype)
+    cdef real[:, :, :, ::1] y = out
+    if bias is not None:
+        bv = bias
+        b = &bv[0]
+    if real is float:
+        size = isa.f32.conv2d_scratch(&s, threads)
+    else:
+        size = isa.f64.conv2d_scratch(&s, threads)
+    cdef real[::1] scratch = scratch_for(size, x.dtype)
+    with nogil:
+        if real is float:
+            isa.f32.conv2d(&s, &xv[0, 0, 0, 0], &wv[0, 0, 0, 0], b, &y[0, 0, 0, 0], &scratch[0],
+                           threads)
+        else:
+            isa.f64.conv2d(&s, &xv[0, 0, 0, 0], &wv[0, 0, 0, 0], b, &y[0, 0, 0, 0], &scratch[0],
+                           threads)
+    return out
+
+
+def conv2d(images, kernel, bias=None, *, strides=1, padding="valid", isa=None, threads=None):
+    """Cross-correlation of images (N, H, W, C) with a kernel (KH, KW, C, F), plus bias (F,).
+
+    Returns (N, OH, OW, F), with OH = (H - KH) // stride + 1 for padding 'valid' and
+    ceil(H / stride) for 'same', where zeros are put around the image as TensorFlow does it:
+    as many before as after, and the odd one after.
+
+    >>> import numpy as np
+    >>> conv2d(np.ones((1, 3, 3, 1)), np.ones((2, 2, 1, 1)))[0, :, :, 0]
+    array([[4., 4.],
+           [4., 4.]])
+    """
+    array("conv2d: images", images, 4)
+    array("conv2d: kernel", kernel, 4)
+    same_dtype("conv2d: images", images, "kernel", kernel)
+    cdef mg_conv2d s = conv2d_shape("conv2d", images.shape, kernel.shape, strides, padding)
+    if bias is not None:
+        array("conv2d: bias", bias, 1)
+        same_dtype("conv2d: images", images, "bias", bias)
+        if bias.shape[0] != s.f:
+            raise ValueError(f"conv2d: bias: expected shape ({s.f},) for a kernel of shape "
+                             f"{kernel.shape}, got {bias.shape}")
+    cdef const mg_isa *on = find_isa(isa)
+    cdef int workers = find_threads(threads)
+    if s.n == 0:
+        return np.empty((0, s.oh, s.ow, s.f), images.dtype)
+    if images.dtype == np.float32:
+        return conv2d_(<float *>NULL, s, images, kernel, bias, on, workers)
+    return conv2d_(<double *>NULL, s, images, kernel, bias, on, workers)
+
+
+cdef int check_dy(str name, dy, Py_ssize_t n, Py_ssize_t oh, Py_ssize_t ow, Py_ssize_t c) except -1:
+    if dy.shape != (n, oh, ow, c):
+        raise ValueError(f"{name}: dy: expected shape {(n, oh, ow, c)} (that of the output), "
+                         f"got {dy.shape}")
+    return 0
+
+
+cdef conv2d_dx_(real *which, mg_conv2d s, dy, w, const mg_isa *isa, int threads):
+    cdef const real[:, :, :, ::1] dyv = dy
+    cdef const real[:, :, :, ::1] wv = w
+    cdef Py_ssize_t size
+    out = np.empty((s.n, s.h, s.w, s.c), dy.dtype)
+    cdef real[:, :, :, ::1] dx = out
+    if real is float:
+        size = isa.f32.conv2d_dx_scratch(&s, threads)
+    else:
+        size = isa.f64.conv2d_dx_scratch(&s, threads)
+    cdef real[::1] scratch = scratch_for(size, dy.dtype)
+    with nogil:
+        if real is float:
+            isa.f32.conv2d_dx(&s, &dyv[0, 0, 0, 0], &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], &scratch[0],
+                              threads)
+        else:
+            isa.f64.conv2d_dx(&s, &dyv[0, 0, 0, 0], &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], &scratch[0],
+                              threads)
+    return out
+
+
+def conv2d_dx(dy, kernel, images_shape, *, strides=1, padding="valid", isa=None, threads=None):
+    """Gradient of `conv2d` with respect to its images, of shape `images_shape` (N, H, W, C).
+
+    dy (N, OH, OW, F) is the gradient with respect to its output; strides and padding are the
+    forward pass's.
+
+    >>> import numpy as np
+    >>> conv2d_dx(np.ones((1, 2, 2, 1)), np.ones((2, 2, 1, 1)), (1, 3, 3, 1))[0, :, :, 0]
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]])
+    """
+    array("conv2d_dx: dy", dy, 4)
+    array("conv2d_dx: kernel", kernel, 4)
+    same_dtype("conv2d_dx: dy", dy, "kernel", kernel)
+    shape = shape4("conv2d_dx: images_shape", images_shape)
+    cdef mg_conv2d s = conv2d_shape("conv2d_dx", shape, kernel.shape, strides, padding)
+    check_dy("conv2d_dx", dy, s.n, s.oh, s.ow, s.f)
+    cdef const mg_isa *on = find_isa(isa)
+    cdef int workers = find_threads(threads)
+    if s.n == 0:
+        return np.empty(shape, dy.dtype)
+    if dy.dtype == np.float32:
+        return conv2d_dx_(<float *>NULL, s, dy, kernel, on, workers)
+    return conv2d_dx_(<double *>NULL, s, dy, kernel, on, workers)
+
+
+cdef conv2d_dw_(real *which, mg_conv2d s, x, dy, const mg_isa *isa, int threads):
+    cdef const real[:, :, :, ::1] xv = x
+    cdef const real[:, :, :, ::1] dyv = dy
+    cdef Py_ssize_t size
+    out = np.empty((s.kh, s.kw, s.c, s.f), x.dtype)
+    cdef real[:, :, :, ::1] dw = out
+    if real is float:
+        size = isa.f32.conv2d_dw_scratch(&s, threads)
+    else:
+        size = isa.f64.conv2d_dw_scratch(&s, threads)
+    cdef real[::1] scratch = scratch_for(size, x.dtype)
+    with nogil:
+        if real is float:
+            isa.f32.conv2d_dw(&s, &xv[0, 0, 0, 0], &dyv[0, 0, 0, 0], &dw[0, 0, 0, 0], &scratch[0],
+                              threads)
+        else:
+            isa.f64.conv2d_dw(&s, &xv[0, 0, 0, 0], &dyv[0, 0, 0, 0], &dw[0, 0, 0, 0], &scratch[0],
+                              threads)
+    return out
+
+
+def conv2d_dw(images, dy, kernel_shape, *, strides=1, padding="valid", isa=None, threads=None):
+    """Gradient of `conv2d` with respect to its kernel, of shape `kernel_shape` (KH, KW, C, F).
+
+    images (N, H, W, C) and dy (N, OH, OW, F); strides and padding are the forward pass's.
+
+    >>> import numpy as np
+    >>> conv2d_dw(np.ones((1, 3, 3, 1)), np.ones((1, 2, 2, 1)), (2, 2, 1, 1))[:, :, 0, 0]
+    array([[4., 4.],
+           [4., 4.]])
+    """
+    array("conv2d_dw: images", images, 4)
+    array("conv2d_dw: dy", dy, 4)
+    same_dtype("conv2d_dw: images", images, "dy", dy)
+    shape = shape4("conv2d_dw: kernel_shape", kernel_shape)
+    cdef mg_conv2d s = conv2d_shape("conv2d_dw", images.shape, shape, strides, padding)
+    check_dy("conv2d_dw", dy, s.n, s.oh, s.ow, s.f)
+    cdef const mg_isa *on = find_isa(isa)
+    cdef int workers = find_threads(threads)
+    if s.n == 0:
+        return np.zeros(shape, images.dtype)
+    if images.dtype == np.float32:
+        return conv2d_dw_(<float *>NULL, s, images, dy, on, workers)
+    return conv2d_dw_(<double *>NULL, s, images, dy, on, workers)
+
+
+cdef max_pool2d_(real *which, mg_pool2d s, x, const mg_isa *isa, int threads):
+    cdef const real[:, :, :, ::1] xv = x
+    out = np.empty((s.n, s.oh, s.ow, s.c), x.dtype)
+    who = np.empty((s.n, s.oh, s.ow, s.c), np.int32)
+    cdef real[:, :, :, ::1] y = out
+    cdef int32_t[:, :, :, ::1] winner = who
+    with nogil:
+        if real is float:
+            isa.f32.max_pool2d(&s, &xv[0, 0, 0, 0], &y[0, 0, 0, 0], &winner[0, 0, 0, 0], threads)
+        else:
+            isa.f64.max_pool2d(&s, &xv[0, 0, 0, 0], &y[0, 0, 0, 0], &winner[0, 0, 0, 0], threads)
+    return out, who
+
+
+def max_pool2d(images, pool_size=2, *, strides=None, padding="valid", isa=None, threads=None):
+    """The largest number of each window of images (N, H, W, C), channel by channel.
+
+    Returns the maxima (N, OH, OW, C) and their places in the window, row * pool width + column,
+    as int32 of the same shape. The first of equals wins; a NaN wins over any number. `strides`
+    None is pool_size; with padding 'same', what lies outside the image never wins.
+
+    >>> import numpy as np
+    >>> images = np.array([[10.0, 6, 4, 6], [8, 2, 12, 5]]).reshape(1, 2, 4, 1)
+    >>> maxima, winner = max_pool2d(images)
+    >>> maxima.ravel(), winner.ravel()
+    (array([10., 12.]), array([0, 2], dtype=int32))
+    """
+    array("max_pool2d: images", images, 4)
+    cdef mg_pool2d s = pool2d_shape("max_pool2d", images.shape, pool_size, strides, padding)
+    cdef const mg_isa *on = find_isa(isa)
+    cdef int workers = find_threads(threads)
+    if s.n == 0:
+        shape = (0, s.oh, s.ow, s.c)
+        return np.empty(shape, images.dtype), np.empty(shape, np.int32)
+    if images.dtype == np.float32:
+        return max_pool2d_(<float *>NULL, s, images, on, workers)
+    return max_pool2d_(<double *>NULL, s, images, on, workers)
+
+
+cdef max_pool2d_dx_(real *which, mg_pool2d s, dy, winner, const mg_isa *isa, int threads):
+    cdef const real[:, :, :, ::1] dyv = dy
+    cdef const int32_t[:, :, :, ::1] who = winner
+    out = np.empty((s.n, s.h, s.w, s.c), dy.dtype)
+    cdef real[:, :, :, ::1] dx = out
+    with nogil:
+        if real is float:
+            isa.f32.max_pool2d_dx(&s, &dyv[0, 0, 0, 0], &who[0, 0, 0, 0], &dx[0, 0, 0, 0], threads)
+        else:
+            isa.f64.max_pool2d_dx(&s, &dyv[0, 0, 0, 0], &who[0, 0, 0, 0], &dx[0, 0, 0, 0], threads)
+    return out
+
+
+def max_pool2d_dx(dy, winner, images_shape, pool_size=2, *, strides=None, padding="valid",
+                  isa=None, threads=None):
+    """Gradient of `max_pool2d` with respect to its images, of shape `images_shape` (N, H, W, C).
+
+    dy (N, OH, OW, C) goes where `winner` says; windows that overlap add up.
+
+    >>> import numpy as np
+    >>> dy, winner = np.full((1, 1, 2, 1), 5.0), np.array([0, 2], np.int32).reshape(1, 1, 2, 1)
+    >>> max_pool2d_dx(dy, winner, (1, 2, 4, 1))[0, :, :, 0]
+    array([[5., 0., 0., 0.],
+           [0., 0., 5., 0.]])
+    """
+    array("max_pool2d_dx: dy", dy, 4)
+    shape = shape4("max_pool2d_dx: images_shape", images_shape)
+    cdef mg_pool2d s = pool2d_shape("max_pool2d_dx", shape, pool_size, strides, padding)
+    check_dy("max_pool2d_dx", dy, s.n, s.oh, s.ow, s.c)
+    if not isinstance(winner, np.ndarray) or winner.dtype != np.int32:
+        raise TypeError("max_pool2d_dx: winner: expected an int32 array, got "
+                        f"{getattr(winner, 'dtype', type(winner).__name__)}")
+    if winner.shape != dy.shape:
+        raise ValueError(f"max_pool2d_dx: winner: expected the shape of dy {dy.shape}, "
+                         f"got {winner.shape}")
+    if not (winner.flags.c_contiguous and winner.flags.aligned):
+        raise ValueError("max_pool2d_dx: winner: expected an aligned C-contiguous array")
+    cdef const mg_isa *on = find_isa(isa)
+    cdef int workers = find_threads(threads)
+    if s.n == 0:
+        return np.empty(shape, dy.dtype)
+    if dy.dtype == np.float32:
+        return max_pool2d_dx_(<float *>NULL, s, dy, winner, on, workers)
+    return max_pool2d_dx_(<double *>NULL, s, dy, winner, on, workers)
+
+
+# ---------------------------------------------------------------------------- on import
+
+mg_threads_init()
+num_threads = max(1, min(mg_max_threads(), 1024))
+default_isa = mg_isa_at(0)
+if os.environ.get("MICROGRAD_EXT_ISA"):
+    try:
+        default_isa = find_isa(os.environ["MICROGRAD_EXT_ISA"])
+    except ValueError as error:
+        raise ImportError(f"MICROGRAD_EXT_ISA: {error}") from None
