@@ -1,0 +1,134 @@
+"""What a node of a computation is, and back-propagation over nodes, one edge at a time.
+
+Both floors of this package, the scalar `Value` and the `Tensor`, are nodes in this sense, so one
+traversal serves both. It is a stream: `backward_steps` yields every edge it has just dealt with,
+`backward` drains it, and whoever wants to watch takes one step at a time.
+
+Three rules:
+
+- a pullback *returns* what goes to an input; only the traversal adds it up;
+- leaves accumulate over several backward passes, the other nodes are assigned afresh;
+- nothing recurses: a chain of a million nodes is fine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+__all__ = ["Node", "Step", "backward", "backward_steps", "topological_order"]
+
+
+class Node(Protocol):
+    """What the traversal asks of a node.
+
+    data: its value. grad: the derivative of the root with respect to it, `unset` before any came.
+    inputs: the nodes it was computed from, in order, one entry per edge: `a * a` has a twice.
+    op: what computed it, a short name; '' for a leaf. name: what the user calls it, or None.
+    """
+
+    data: Any
+    grad: Any
+    op: str
+    name: str | None
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """The nodes this one was computed from."""
+
+    @property
+    def unset(self) -> Any:
+        """What grad is before anything arrived: 0.0 for a number, None for an array."""
+
+    def sends(self, upstream: Any) -> Iterable[tuple[Any, Any] | None]:
+        """For each input (local derivative, local derivative x upstream).
+
+        None stands for an input that takes no gradient.
+        """
+
+
+class Step(NamedTuple):
+    """One edge of a backward pass: `input.grad` went from `before` to `after` = before + `sent`.
+
+    `node` is the `slot`-th input's consumer, `upstream` = d root / d node, `local` = d node /
+    d input (a number, or a linear map that describes itself), `sent` = local x upstream.
+    """
+
+    node: Any
+    input: Any
+    slot: int
+    upstream: Any
+    local: Any
+    sent: Any
+    before: Any
+    after: Any
+
+
+def topological_order(root: Node) -> list[Any]:
+    """Every node that root depends on, each after its inputs; root comes last.
+
+    >>> from micrograd_ext import Tensor
+    >>> a = Tensor(2.0, name="a")
+    >>> [node.name or node.op for node in topological_order(a * a + a)]
+    ['a', '*', '+']
+    """
+    order: list[Any] = []
+    seen = {root}
+    path: list[tuple[Any, Iterator[Any]]] = [(root, iter(root.inputs))]
+    while path:
+        node, pending = path[-1]
+        for child in pending:
+            if child not in seen:
+                seen.add(child)
+                path.append((child, iter(child.inputs)))
+                break
+        else:
+            order.append(node)
+            path.pop()
+    return order
+
+
+def backward_steps(root: Node, upstream: Any = 1.0) -> Iterator[Step]:
+    """Back-propagate `upstream` from root, yielding each edge once its input's grad is updated.
+
+    A node's own gradient is complete before any of its edges is walked: consumers come first.
+
+    >>> from micrograd_ext import Tensor
+    >>> a = Tensor([3.0], name="a")
+    >>> for step in backward_steps(a * a, Tensor([1.0]).data):
+    ...     print(step.input.name, step.slot, step.before, "->", step.after)
+    a 0 None -> [3.]
+    a 1 [3.] -> [6.]
+    """
+    order = topological_order(root)
+    for node in order:
+        if node.inputs:
+            node.grad = node.unset
+    receive(root, upstream)
+    for node in reversed(order):
+        if not node.inputs:
+            continue
+        upstream = node.grad
+        for slot, (child, message) in enumerate(zip(node.inputs, node.sends(upstream), strict=True)):
+            if message is not None:
+                local, sent = message
+                before, after = receive(child, sent)
+                yield Step(node, child, slot, upstream, local, sent, before, after)
+
+
+def receive(node: Node, sent: Any) -> tuple[Any, Any]:
+    """Add `sent` to the node's grad; return grad before and after. Never in place."""
+    before = node.grad
+    if before is None:
+        # a leaf's first gradient is a copy: an op may send the same array to several inputs
+        after = sent if node.inputs else +sent
+    else:
+        after = before + sent
+    node.grad = after
+    return before, after
+
+
+def backward(root: Node, upstream: Any = 1.0) -> None:
+    """Set the grad of every node that root depends on: `backward_steps`, run to its end."""
+    for _ in backward_steps(root, upstream):
+        pass

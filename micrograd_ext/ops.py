@@ -1,0 +1,667 @@
+"""Every op on Tensors: its value, and next to it what it sends back.
+
+An op is a row: a function of arrays that returns its value and, for each of the arrays before the
+`/` in its signature, a function from the gradient `g` of the value to that array's gradient.
+`@op` makes of it a function that takes and returns Tensors. Names and arguments are those of
+`keras.ops`; anything numpy takes may stand for a Tensor. To add an op, write one more row.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import _kernels
+from .tensor import Array, Axis, Tensor, TensorLike, apply, op
+
+Result = tuple[Any, Callable[[Array], Array]]
+Result2 = tuple[Any, Callable[[Array], Array], Callable[[Array], Array]]
+
+__all__ = [
+    "absolute",
+    "add",
+    "broadcast_to",
+    "cast",
+    "clip",
+    "concatenate",
+    "conv2d",
+    "cos",
+    "divide",
+    "exp",
+    "expand_dims",
+    "getitem",
+    "leaky_relu",
+    "log",
+    "log_softmax",
+    "matmul",
+    "max",
+    "max_pool2d",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "multiply",
+    "negative",
+    "power",
+    "relu",
+    "reshape",
+    "sigmoid",
+    "sin",
+    "softmax",
+    "sqrt",
+    "square",
+    "squeeze",
+    "stack",
+    "subtract",
+    "sum",
+    "tanh",
+    "transpose",
+    "var",
+    "where",
+]
+
+# ---------------------------------------------------------------------------- arithmetic
+
+
+@op("+")
+def add(x1: TensorLike, x2: TensorLike, /) -> Result2:
+    """x1 + x2, broadcast.
+
+    >>> add(Tensor([1.0, 2.0]), 3).data
+    array([4., 5.], dtype=float32)
+    """
+    return x1 + x2, lambda g: g, lambda g: g
+
+
+@op("-")
+def subtract(x1: TensorLike, x2: TensorLike, /) -> Result2:
+    """x1 - x2, broadcast.
+
+    >>> subtract(1, Tensor([1.0, 2.0])).data
+    array([ 0., -1.], dtype=float32)
+    """
+    return x1 - x2, lambda g: g, lambda g: -g
+
+
+@op("*")
+def multiply(x1: TensorLike, x2: TensorLike, /) -> Result2:
+    """x1 * x2, broadcast.
+
+    >>> multiply(Tensor([1.0, 2.0]), [3, 4]).data
+    array([3., 8.], dtype=float32)
+    """
+    return x1 * x2, lambda g: g * x2, lambda g: g * x1
+
+
+@op("/")
+def divide(x1: TensorLike, x2: TensorLike, /) -> Result2:
+    """x1 / x2, broadcast; by zero as IEEE has it (inf or nan, with numpy's warning).
+
+    >>> divide(Tensor([1.0, 3.0]), 2).data
+    array([0.5, 1.5], dtype=float32)
+    """
+    y = x1 / x2
+    return y, lambda g: g / x2, lambda g: -g * y / x2
+
+
+@op("**")
+def power(x1: TensorLike, x2: TensorLike, /) -> Result2:
+    """x1 ** x2, broadcast. The gradient of the exponent is y log(x1): nan for a negative base.
+
+    At x1 = 0 the exponent's gradient is 0, and x2 = 0 makes the base's gradient 0.
+
+    >>> x = Tensor([2.0, 3.0])
+    >>> power(x, 2).sum().backward()
+    >>> x.grad
+    array([4., 6.], dtype=float32)
+    """
+    y = x1**x2
+
+    def dx1(g: Array) -> Array:
+        with np.errstate(divide="ignore", invalid="ignore"):  # 0 ** -1 where x2 is 0
+            return np.where(x2 == 0, 0, g * x2 * x1 ** (x2 - 1))
+
+    def dx2(g: Array) -> Array:
+        with np.errstate(divide="ignore", invalid="ignore"):  # log of 0 and of negative numbers
+            return np.where((x1 == 0) & (x2 >= 0), 0, g * y * np.log(x1))
+
+    return y, dx1, dx2
+
+
+@op("-")
+def negative(x: TensorLike, /) -> Result:
+    """-x.
+
+    >>> negative(Tensor([1.0])).data
+    array([-1.], dtype=float32)
+    """
+    return -x, lambda g: -g
+
+
+@op("abs")
+def absolute(x: TensorLike, /) -> Result:
+    """|x|; its derivative at 0 is taken as 0.
+
+    >>> absolute(Tensor([-1.0, 2.0])).data
+    array([1., 2.], dtype=float32)
+    """
+    return np.abs(x), lambda g: g * np.sign(x)
+
+
+@op("square")
+def square(x: TensorLike, /) -> Result:
+    """x * x.
+
+    >>> square(Tensor([-3.0])).data
+    array([9.], dtype=float32)
+    """
+    return x * x, lambda g: g * 2 * x
+
+
+@op("matmul")
+def matmul(x1: TensorLike, x2: TensorLike, /) -> Result2:
+    """Matrix product, with numpy's rules for vectors and for stacks of matrices.
+
+    Two matrices (M, K) and (K, N) go through this package's own kernel.
+
+    >>> matmul(Tensor([[1.0, 2.0]]), Tensor([[3.0], [4.0]])).data
+    array([[11.]], dtype=float32)
+    """
+    a = x1[None, :] if x1.ndim == 1 else x1
+    b = x2[:, None] if x2.ndim == 1 else x2
+    y = _product(a, b)
+    shape = y.shape[: y.ndim - 2] + y.shape[-2:-1] * (x1.ndim > 1) + y.shape[-1:] * (x2.ndim > 1)
+
+    def dx1(g: Array) -> Array:
+        dx = _product(g.reshape(y.shape), np.swapaxes(b, -1, -2))
+        return dx.sum(axis=tuple(range(dx.ndim - 1))) if x1.ndim == 1 else dx
+
+    def dx2(g: Array) -> Array:
+        dx = _product(np.swapaxes(a, -1, -2), g.reshape(y.shape))
+        return dx[..., 0].sum(axis=tuple(range(dx.ndim - 2))) if x2.ndim == 1 else dx
+
+    return y.reshape(shape), dx1, dx2
+
+
+def _product(a: Array, b: Array) -> Array:
+    if a.ndim == b.ndim == 2:  # noqa: PLR2004
+        dtype = np.result_type(a, b)
+        a, b = (np.require(x, dtype, "A") for x in (a, b))
+        return _kernels.matmul(a, b)
+    return np.matmul(a, b)
+
+
+# ---------------------------------------------------------------------------- functions
+
+
+@op("exp")
+def exp(x: TensorLike, /) -> Result:
+    """e ** x.
+
+    >>> exp(Tensor([0.0])).data
+    array([1.], dtype=float32)
+    """
+    y = np.exp(x)
+    return y, lambda g: g * y
+
+
+@op("log")
+def log(x: TensorLike, /) -> Result:
+    """Natural logarithm; of 0 -inf, of a negative number nan, with numpy's warning.
+
+    >>> log(Tensor([1.0])).data
+    array([0.], dtype=float32)
+    """
+    return np.log(x), lambda g: g / x
+
+
+@op("sqrt")
+def sqrt(x: TensorLike, /) -> Result:
+    """Square root; of a negative number nan, with numpy's warning.
+
+    >>> sqrt(Tensor([9.0])).data
+    array([3.], dtype=float32)
+    """
+    y = np.sqrt(x)
+    return y, lambda g: g / (2 * y)
+
+
+@op("sin")
+def sin(x: TensorLike, /) -> Result:
+    """Sine of x in radians.
+
+    >>> sin(Tensor([0.0])).data
+    array([0.], dtype=float32)
+    """
+    return np.sin(x), lambda g: g * np.cos(x)
+
+
+@op("cos")
+def cos(x: TensorLike, /) -> Result:
+    """Cosine of x in radians.
+
+    >>> cos(Tensor([0.0])).data
+    array([1.], dtype=float32)
+    """
+    return np.cos(x), lambda g: -g * np.sin(x)
+
+
+@op("maximum")
+def maximum(x1: TensorLike, x2: TensorLike, /) -> Result2:
+    """The larger of x1 and x2, element by element; of equals, x1 gets the gradient. NaN wins.
+
+    >>> maximum(Tensor([1.0, 5.0]), 3).data
+    array([3., 5.], dtype=float32)
+    """
+    first = (x1 >= x2) | np.isnan(x1)
+    return np.maximum(x1, x2), lambda g: np.where(first, g, 0), lambda g: np.where(first, 0, g)
+
+
+@op("minimum")
+def minimum(x1: TensorLike, x2: TensorLike, /) -> Result2:
+    """The smaller of x1 and x2, element by element; of equals, x1 gets the gradient. NaN wins.
+
+    >>> minimum(Tensor([1.0, 5.0]), 3).data
+    array([1., 3.], dtype=float32)
+    """
+    first = (x1 <= x2) | np.isnan(x1)
+    return np.minimum(x1, x2), lambda g: np.where(first, g, 0), lambda g: np.where(first, 0, g)
+
+
+@op("clip")
+def clip(x: TensorLike, /, x_min: float, x_max: float) -> Result:
+    """x limited to [x_min, x_max]; outside, the gradient is 0.
+
+    >>> clip(Tensor([-2.0, 0.5, 2.0]), 0, 1).data
+    array([0. , 0.5, 1. ], dtype=float32)
+    """
+    if not x_min <= x_max:
+        raise ValueError(f"clip: expected x_min <= x_max, got {x_min} and {x_max}")
+    return np.clip(x, x_min, x_max), lambda g: np.where((x < x_min) | (x > x_max), 0, g)
+
+
+def where(condition: TensorLike, x1: TensorLike, x2: TensorLike) -> Tensor:
+    """x1 where the condition holds, else x2; all three broadcast. No gradient for the condition.
+
+    >>> x = Tensor([1.0, -2.0])
+    >>> where(x > 0, x, 0).data
+    array([1., 0.], dtype=float32)
+    """
+    holds = np.asarray(condition).astype(bool)
+
+    def row(x1: Array, x2: Array) -> Result2:
+        y = np.where(holds, x1, x2)
+        return y, lambda g: np.where(holds, g, 0), lambda g: np.where(holds, 0, g)
+
+    return apply("where", row, (x1, x2))
+
+
+# ---------------------------------------------------------------------------- activations
+
+
+@op("relu")
+def relu(x: TensorLike, /) -> Result:
+    """max(x, 0); its derivative at 0 is 0.
+
+    >>> relu(Tensor([-1.0, 2.0])).data
+    array([0., 2.], dtype=float32)
+    """
+    return np.maximum(x, 0), lambda g: np.where(x <= 0, 0, g)
+
+
+@op("leaky_relu")
+def leaky_relu(x: TensorLike, /, negative_slope: float = 0.2) -> Result:
+    """x where it is positive, else negative_slope * x; the derivative at 0 is negative_slope.
+
+    >>> leaky_relu(Tensor([-1.0, 2.0])).data
+    array([-0.2,  2. ], dtype=float32)
+    """
+    return np.where(x > 0, x, x * negative_slope), lambda g: np.where(x > 0, g, g * negative_slope)
+
+
+@op("sigmoid")
+def sigmoid(x: TensorLike, /) -> Result:
+    """1 / (1 + e ** -x), exact at both ends and without overflow; derivative y (1 - y).
+
+    >>> sigmoid(Tensor([0.0, 1000.0, -1000.0])).data
+    array([0.5, 1. , 0. ], dtype=float32)
+    """
+    z = np.exp(-np.abs(x))
+    y = np.where(x < 0, z, 1) / (1 + z)
+    return y, lambda g: g * z / np.square(1 + z)
+
+
+@op("tanh")
+def tanh(x: TensorLike, /) -> Result:
+    """Hyperbolic tangent; derivative 1 - y ** 2.
+
+    >>> tanh(Tensor([0.0, 1000.0])).data
+    array([0., 1.], dtype=float32)
+    """
+    y = np.tanh(x)
+    return y, lambda g: g * (1 - y * y)
+
+
+@op("softmax")
+def softmax(x: TensorLike, /, axis: int = -1) -> Result:
+    """e ** x / sum of e ** x along an axis; exact for any x, as the largest is subtracted first.
+
+    >>> softmax(Tensor([1000.0, 1000.0])).data
+    array([0.5, 0.5], dtype=float32)
+    """
+    y = np.exp(x - x.max(axis, keepdims=True))
+    y /= y.sum(axis, keepdims=True)
+    return y, lambda g: y * (g - (g * y).sum(axis, keepdims=True))
+
+
+@op("log_softmax")
+def log_softmax(x: TensorLike, /, axis: int = -1) -> Result:
+    """log(softmax(x)), finite where softmax itself would be 0.
+
+    >>> log_softmax(Tensor([0.0, -1000.0])).data
+    array([    0., -1000.], dtype=float32)
+    """
+    y = x - x.max(axis, keepdims=True)
+    y -= np.log(np.exp(y).sum(axis, keepdims=True))
+    return y, lambda g: g - np.exp(y) * g.sum(axis, keepdims=True)
+
+
+# ---------------------------------------------------------------------------- reductions
+
+
+def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
+    """The reduced axes, all of them for None, none twice, counted from the front."""
+    axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
+    for i in axes:
+        if not -x.ndim <= i < x.ndim:
+            raise ValueError(f"axis {i} is out of bounds for shape {x.shape}")
+    found = tuple(i % x.ndim for i in axes)
+    if len(set(found)) < len(found):
+        raise ValueError(f"axis: expected each axis once, got {axis}")
+    return found
+
+
+def _unreduce(g: Array, x: Array, axes: tuple[int, ...]) -> Array:
+    """G with an axis of size 1 in each place where one was reduced."""
+    return g.reshape([1 if i in axes else n for i, n in enumerate(x.shape)])
+
+
+@op("sum")
+def sum(x: TensorLike, /, axis: Axis = None, keepdims: bool = False) -> Result:
+    """Sum over an axis, several, or all.
+
+    >>> sum(Tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0).data
+    array([4., 6.], dtype=float32)
+    """
+    axes = _axes(x, axis)
+    y = x.sum(axes, keepdims=keepdims)
+    return y, lambda g: np.broadcast_to(_unreduce(g, x, axes), x.shape)
+
+
+@op("mean")
+def mean(x: TensorLike, /, axis: Axis = None, keepdims: bool = False) -> Result:
+    """Mean over an axis, several, or all; of nothing nan, with numpy's warning.
+
+    >>> mean(Tensor([[1.0, 2.0], [3.0, 4.0]])).item()
+    2.5
+    """
+    axes = _axes(x, axis)
+    count = math.prod(x.shape[i] for i in axes)
+    y = x.mean(axes, keepdims=keepdims)
+    return y, lambda g: np.broadcast_to(_unreduce(g, x, axes) / count, x.shape)
+
+
+def var(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Mean squared distance from the mean, over an axis, several, or all (ddof 0, as numpy's).
+
+    >>> var(Tensor([1.0, 3.0])).item()
+    1.0
+    """
+    return mean(square(subtract(x, mean(x, axis, True))), axis, keepdims)
+
+
+def _extreme(x: Array, axis: Axis, keepdims: bool, find: Callable[..., Any]) -> Result:
+    """Max or min: all reduced axes are laid side by side, and the first winner is found there."""
+    axes = _axes(x, axis)
+    kept = [i for i in range(x.ndim) if i not in axes]
+    lines = x.transpose(*kept, *axes).reshape([x.shape[i] for i in kept] + [-1])
+    if lines.shape[-1] == 0:
+        raise ValueError(f"max and min of no element: axis {axis} of shape {x.shape}")
+    place = find(lines, axis=-1)[..., None]
+    y = np.take_along_axis(lines, place, -1)
+    shape = [1 if i in axes else n for i, n in enumerate(x.shape) if keepdims or i not in axes]
+
+    def dx(g: Array) -> Array:
+        sent = np.zeros(lines.shape, g.dtype)
+        np.put_along_axis(sent, place, g.reshape(place.shape), -1)
+        sent = sent.reshape([x.shape[i] for i in (*kept, *axes)])
+        return sent.transpose(np.argsort([*kept, *axes]))
+
+    return y.reshape(shape), dx
+
+
+@op("max")
+def max(x: TensorLike, /, axis: Axis = None, keepdims: bool = False) -> Result:
+    """Largest element over an axis, several, or all; the first of equals gets the gradient.
+
+    >>> x = Tensor([3.0, 1.0, 3.0])
+    >>> max(x).backward()
+    >>> x.grad
+    array([1., 0., 0.], dtype=float32)
+    """
+    return _extreme(x, axis, keepdims, np.argmax)
+
+
+@op("min")
+def min(x: TensorLike, /, axis: Axis = None, keepdims: bool = False) -> Result:
+    """Smallest element over an axis, several, or all; the first of equals gets the gradient.
+
+    >>> min(Tensor([[3.0, 1.0], [2.0, 5.0]]), axis=1).data
+    array([1., 2.], dtype=float32)
+    """
+    return _extreme(x, axis, keepdims, np.argmin)
+
+
+# ---------------------------------------------------------------------------- shapes
+
+
+@op("reshape")
+def reshape(x: TensorLike, /, newshape: int | Sequence[int]) -> Result:
+    """The same elements in another shape; one size may be -1.
+
+    >>> reshape(Tensor([[1.0, 2.0], [3.0, 4.0]]), (4,)).data
+    array([1., 2., 3., 4.], dtype=float32)
+    """
+    return x.reshape(newshape), lambda g: g.reshape(x.shape)
+
+
+@op("transpose")
+def transpose(x: TensorLike, /, axes: Sequence[int] | None = None) -> Result:
+    """The axes in another order, reversed by default.
+
+    >>> transpose(Tensor([[1.0, 2.0], [3.0, 4.0]])).data
+    array([[1., 3.],
+           [2., 4.]], dtype=float32)
+    """
+    order = None if axes is None else np.argsort([i % x.ndim for i in axes])
+    return x.transpose(axes), lambda g: g.transpose(order)
+
+
+@op("expand_dims")
+def expand_dims(x: TensorLike, /, axis: int | tuple[int, ...]) -> Result:
+    """With an axis of size 1 put in at each of the given places.
+
+    >>> expand_dims(Tensor([1.0, 2.0]), 0).shape
+    (1, 2)
+    """
+    return np.expand_dims(x, axis), lambda g: g.reshape(x.shape)
+
+
+@op("squeeze")
+def squeeze(x: TensorLike, /, axis: Axis = None) -> Result:
+    """Without the given axes, or any, of size 1.
+
+    >>> squeeze(Tensor([[1.0, 2.0]])).shape
+    (2,)
+    """
+    return np.squeeze(x, axis), lambda g: g.reshape(x.shape)
+
+
+@op("broadcast_to")
+def broadcast_to(x: TensorLike, /, shape: Sequence[int]) -> Result:
+    """Repeated to a larger shape by numpy's rules (a read-only view).
+
+    >>> broadcast_to(Tensor([1.0, 2.0]), (2, 2)).data
+    array([[1., 2.],
+           [1., 2.]], dtype=float32)
+    """
+    return np.broadcast_to(x, shape), lambda g: g
+
+
+@op("cast")
+def cast(x: TensorLike, /, dtype: npt.DTypeLike) -> Result:
+    """As float32 or float64; the gradient comes back in the type of x.
+
+    >>> cast(Tensor([1.0]), "float64").dtype
+    dtype('float64')
+    """
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise TypeError(f"cast: dtype: expected float32 or float64, got {np.dtype(dtype)}")
+    return x.astype(dtype), lambda g: g
+
+
+@op("getitem")
+def getitem(x: TensorLike, /, index: Any) -> Result:
+    """x[index] with any index numpy knows; elements picked twice get both gradients.
+
+    >>> x = Tensor([1.0, 2.0, 3.0])
+    >>> getitem(x, [0, 0, 2]).sum().backward()
+    >>> x.grad
+    array([2., 0., 1.], dtype=float32)
+    """
+    parts = index if isinstance(index, tuple) else (index,)
+    parts = tuple(part.data if isinstance(part, Tensor) else part for part in parts)
+    basic = all(part is None or part is ... or isinstance(part, int | slice) for part in parts)
+
+    def dx(g: Array) -> Array:
+        sent = np.zeros(x.shape, g.dtype)
+        if basic:
+            sent[parts] = g
+        else:
+            np.add.at(sent, parts, g)
+        return sent
+
+    return x[parts], dx
+
+
+def concatenate(xs: Sequence[TensorLike], axis: int = 0) -> Tensor:
+    """Tensors one after the other along an axis that they have.
+
+    >>> concatenate([Tensor([1.0]), Tensor([2.0, 3.0])]).data
+    array([1., 2., 3.], dtype=float32)
+    """
+
+    def row(*arrays: Array) -> tuple[Any, ...]:
+        y = np.concatenate(arrays, axis)
+        ends = np.cumsum([x.shape[axis] for x in arrays])
+
+        def part(i: int) -> Callable[[Array], Array]:
+            places = range(ends[i] - arrays[i].shape[axis], ends[i])
+            return lambda g: g.take(places, axis)
+
+        return y, *(part(i) for i in range(len(arrays)))
+
+    return apply("concatenate", row, xs)
+
+
+def stack(xs: Sequence[TensorLike], axis: int = 0) -> Tensor:
+    """Tensors of one shape side by side along a new axis.
+
+    >>> stack([Tensor([1.0, 2.0]), Tensor([3.0, 4.0])], axis=1).data
+    array([[1., 3.],
+           [2., 4.]], dtype=float32)
+    """
+
+    def row(*arrays: Array) -> tuple[Any, ...]:
+        def part(i: int) -> Callable[[Array], Array]:
+            return lambda g: g.take(i, axis)
+
+        return np.stack(arrays, axis), *(part(i) for i in range(len(arrays)))
+
+    return apply("stack", row, xs)
+
+
+# ---------------------------------------------------------------------------- images
+
+
+def _dense(x: Array, dtype: npt.DTypeLike | None = None) -> Array:
+    """As the kernels want it: aligned and C-contiguous. No copy where it is so already."""
+    return np.require(x, dtype, ["A", "C"])
+
+
+def conv2d(
+    images: TensorLike,
+    kernel: TensorLike,
+    bias: TensorLike | None = None,
+    strides: int | tuple[int, int] = 1,
+    padding: str = "valid",
+) -> Tensor:
+    """Convolution as networks mean it (cross-correlation; LeCun et al. 1998, sec. II).
+
+    Args:
+        images: (N, H, W, C).
+        kernel: (KH, KW, C, F).
+        bias: (F,), or None.
+        strides: one number, or (height, width).
+        padding: 'valid' (windows stay inside) or 'same' (zeros around, OH = ceil(H / stride)).
+
+    Returns:
+        (N, OH, OW, F); for 'valid' OH = (H - KH) // stride + 1.
+
+    Raises:
+        ValueError: wrong rank, channels that disagree, a kernel larger than the image.
+
+    >>> conv2d(Tensor([[[[0.0], [1.0], [2.0], [3.0]]]]), [[[[1.0]], [[2.0]], [[3.0]]]]).data.ravel()
+    array([ 8., 14.], dtype=float32)
+    """
+
+    def row(x: Array, w: Array, *b: Array) -> tuple[Any, ...]:
+        dtype = np.result_type(x, w, *b)
+        x, w, *b = (_dense(array, dtype) for array in (x, w, *b))
+        how: dict[str, Any] = {"strides": strides, "padding": padding}
+        return (
+            _kernels.conv2d(x, w, *b, **how),
+            lambda g: _kernels.conv2d_dx(_dense(g), w, x.shape, **how),
+            lambda g: _kernels.conv2d_dw(x, _dense(g), w.shape, **how),
+            lambda g: _kernels.sum_rows(_dense(g).reshape(-1, w.shape[-1])),
+        )[: 3 + len(b)]
+
+    return apply("conv2d", row, (images, kernel) if bias is None else (images, kernel, bias))
+
+
+@op("max_pool2d")
+def max_pool2d(
+    images: TensorLike,
+    /,
+    pool_size: int | tuple[int, int] = 2,
+    strides: int | tuple[int, int] | None = None,
+    padding: str = "valid",
+) -> Result:
+    """The largest number of each window, channel by channel: (N, H, W, C) to (N, OH, OW, C).
+
+    The first of equals in row-major order gets the gradient; NaN wins. `strides` None means
+    pool_size; with padding 'same', windows may hang over the edge, where nothing is.
+
+    >>> images = Tensor([[10.0, 6, 4, 6], [8, 2, 12, 5]]).reshape(1, 2, 4, 1)
+    >>> max_pool2d(images).data.ravel()
+    array([10., 12.], dtype=float32)
+    """
+    x = _dense(images)
+    y, winner = _kernels.max_pool2d(x, pool_size, strides=strides, padding=padding)
+    return y, lambda g: _kernels.max_pool2d_dx(
+        _dense(g), winner, x.shape, pool_size, strides=strides, padding=padding
+    )

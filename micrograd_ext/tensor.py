@@ -1,0 +1,502 @@
+"""`Tensor`: a numpy array that remembers how it was computed."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, ParamSpec, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from . import graph
+
+__all__ = ["Tensor", "TensorLike", "apply", "is_grad_enabled", "no_grad", "op"]
+
+Array: TypeAlias = npt.NDArray[Any]
+#: A Tensor, or what numpy makes an array of: a number, a nested list, an ndarray.
+TensorLike: TypeAlias = Any
+#: A row of `ops`: arrays in; its value and one pullback for each of them out.
+Row: TypeAlias = Callable[..., tuple[Any, ...]]
+Axis: TypeAlias = int | tuple[int, ...] | None
+P = ParamSpec("P")
+
+_mode = threading.local()
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations are being recorded in this thread; see `no_grad`."""
+    return getattr(_mode, "recording", True)
+
+
+@contextlib.contextmanager
+def no_grad() -> Iterator[None]:
+    """Compute without remembering: `with no_grad():`, or `@no_grad()` over a function.
+
+    Results have no inputs and need no gradient. Holds for the current thread only.
+
+    >>> x = Tensor([1.0, 2.0])
+    >>> with no_grad():
+    ...     y = x * 2
+    >>> y.inputs, y.requires_grad
+    ((), False)
+    """
+    before = is_grad_enabled()
+    _mode.recording = False
+    try:
+        yield
+    finally:
+        _mode.recording = before
+
+
+class LinearMap(NamedTuple):
+    """The derivative of an op with respect to one input: it turns upstream into what is sent.
+
+    Its matrix, the Jacobian, is never formed: `pull` applies its transpose to an array.
+    """
+
+    op: str
+    slot: int
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    pull: Callable[[Array], Array]
+
+    def __repr__(self) -> str:
+        return f"d({self.op})/d(input {self.slot}): {self.output_shape} -> {self.input_shape}"
+
+
+class Tensor:
+    """An array of float32 or float64 with a graph behind it.
+
+    Arithmetic, comparisons, indexing and broadcasting are numpy's; what has a derivative is
+    recorded, and `backward()` fills in `grad`. More functions are in `micrograd_ext.ops`.
+    `==` and `hash` go by identity, `<` and the like give plain boolean arrays.
+
+    Args:
+        data: number, nested sequence, array or Tensor (whose data are shared, not its graph).
+            Python numbers, integers and booleans become float32; float arrays keep their type.
+        requires_grad: whether `backward` should compute a gradient for it.
+        name: what to call it when the graph is shown.
+        dtype: 'float32' or 'float64', to convert to.
+
+    Attributes:
+        data: the ndarray.
+        grad: ndarray of the same shape and dtype, or None before a backward pass reached it.
+        inputs: the Tensors it was computed from, in order; () for a leaf.
+        op: what computed it, e.g. '*'; '' for a leaf.
+
+    Raises:
+        TypeError: data that are not real numbers, or a dtype that is no float32 or float64.
+
+    >>> a, b = Tensor([2.0, 3.0], name="a"), Tensor([-1.0, 4.0], name="b")
+    >>> loss = (a * b + b).sum()
+    >>> loss.backward()
+    >>> a.grad, b.grad
+    (array([-1.,  4.], dtype=float32), array([3., 4.], dtype=float32))
+    """
+
+    __slots__ = ("__weakref__", "data", "grad", "inputs", "name", "op", "pullbacks", "requires_grad")
+    __array_ufunc__ = None  # numpy_array * tensor is ours to compute: numpy would lose the graph
+    unset = None
+
+    def __init__(
+        self,
+        data: TensorLike,
+        requires_grad: bool = True,
+        name: str | None = None,
+        dtype: npt.DTypeLike | None = None,
+    ) -> None:
+        self.data: Array = _as_array(data, dtype)
+        self.grad: Array | None = None
+        self.inputs: tuple[Tensor, ...] = ()
+        self.op = ""
+        self.pullbacks: tuple[Callable[[Array], Array] | None, ...] = ()
+        self.name = name
+        self.requires_grad = requires_grad
+
+    # ------------------------------------------------------------------ the graph
+
+    def sends(self, upstream: Array) -> Iterator[tuple[LinearMap, Array] | None]:
+        """What goes to each input for a given gradient of this tensor; see `graph.Node`."""
+        for slot, (child, pull) in enumerate(zip(self.inputs, self.pullbacks, strict=True)):
+            if pull is None:
+                yield None
+            else:
+                local = LinearMap(self.op, slot, child.shape, self.shape, pull)
+                yield local, _fit(pull(upstream), child.data)
+
+    def backward(self, gradient: TensorLike | None = None) -> None:
+        """Compute the gradient of this tensor with respect to all that it depends on.
+
+        Leaves add to the `grad` they have, other tensors' `grad` is assigned afresh.
+
+        Args:
+            gradient: what to start from, of this tensor's shape; 1 for a scalar.
+
+        Raises:
+            ValueError: no gradient given for a tensor of several elements, or one of another
+                shape, or a tensor that depends on nothing that requires a gradient.
+        """
+        if not self.requires_grad:
+            raise ValueError(
+                "backward: nothing to differentiate: this tensor depends on no tensor with "
+                "requires_grad=True (or was computed under no_grad())"
+            )
+        if gradient is None:
+            if self.data.size != 1:
+                raise ValueError(
+                    f"backward: a tensor of shape {self.shape} needs gradient=, an array of that "
+                    "shape; only a scalar can do without: take .sum() or .mean() first"
+                )
+            start = np.ones_like(self.data)
+        else:
+            start = _as_array(gradient, self.dtype)
+            if start.shape != self.shape:
+                raise ValueError(
+                    f"backward: gradient: expected shape {self.shape}, got {start.shape}"
+                )
+        graph.backward(self, start)
+
+    def zero_grad(self) -> None:
+        """Forget the gradient."""
+        self.grad = None
+
+    def detach(self) -> Tensor:
+        """The same data without the graph; no gradient flows through it."""
+        return Tensor(self.data, requires_grad=False, name=self.name)
+
+    # ------------------------------------------------------------------ numpy's attributes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.data.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self.data.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32 or float64."""
+        return self.data.dtype
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802 - numpy's name
+        """With its axes reversed."""
+        return ops.transpose(self)
+
+    def numpy(self) -> Array:
+        """The data, not a copy."""
+        return self.data
+
+    def item(self) -> float:
+        """The only element as a Python number; ValueError if there are several."""
+        return float(self.data.item())
+
+    def tolist(self) -> Any:
+        """The data as nested lists of Python numbers."""
+        return self.data.tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return np.array(self.data, dtype=dtype) if copy else np.asarray(self.data, dtype=dtype)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a tensor without axes")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (self[i] for i in range(len(self)))
+
+    def __float__(self) -> float:
+        return self.item()
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __repr__(self) -> str:
+        data = np.array2string(self.data, separator=", ", prefix="Tensor(")
+        parts = [data, f"shape={self.shape}", f"dtype={self.dtype}"]
+        if self.op:
+            parts.append(f"op={self.op!r}")
+        if self.name:
+            parts.append(f"name={self.name!r}")
+        return f"Tensor({', '.join(parts)})"
+
+    # ------------------------------------------------------------------ operators
+
+    def __add__(self, other: TensorLike) -> Tensor:
+        return ops.add(self, other)
+
+    def __radd__(self, other: TensorLike) -> Tensor:
+        return ops.add(other, self)
+
+    def __sub__(self, other: TensorLike) -> Tensor:
+        return ops.subtract(self, other)
+
+    def __rsub__(self, other: TensorLike) -> Tensor:
+        return ops.subtract(other, self)
+
+    def __mul__(self, other: TensorLike) -> Tensor:
+        return ops.multiply(self, other)
+
+    def __rmul__(self, other: TensorLike) -> Tensor:
+        return ops.multiply(other, self)
+
+    def __truediv__(self, other: TensorLike) -> Tensor:
+        return ops.divide(self, other)
+
+    def __rtruediv__(self, other: TensorLike) -> Tensor:
+        return ops.divide(other, self)
+
+    def __pow__(self, other: TensorLike) -> Tensor:
+        return ops.power(self, other)
+
+    def __rpow__(self, other: TensorLike) -> Tensor:
+        return ops.power(other, self)
+
+    def __matmul__(self, other: TensorLike) -> Tensor:
+        return ops.matmul(self, other)
+
+    def __rmatmul__(self, other: TensorLike) -> Tensor:
+        return ops.matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return ops.negative(self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return ops.absolute(self)
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return ops.getitem(self, index)
+
+    def __lt__(self, other: TensorLike) -> Array:
+        return np.less(self.data, _plain(other))
+
+    def __le__(self, other: TensorLike) -> Array:
+        return np.less_equal(self.data, _plain(other))
+
+    def __gt__(self, other: TensorLike) -> Array:
+        return np.greater(self.data, _plain(other))
+
+    def __ge__(self, other: TensorLike) -> Array:
+        return np.greater_equal(self.data, _plain(other))
+
+    # ------------------------------------------------------------------ methods: see `ops`
+
+    def sum(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """See `ops.sum`."""
+        return ops.sum(self, axis, keepdims)
+
+    def mean(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """See `ops.mean`."""
+        return ops.mean(self, axis, keepdims)
+
+    def var(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """See `ops.var`."""
+        return ops.var(self, axis, keepdims)
+
+    def max(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """See `ops.max`."""
+        return ops.max(self, axis, keepdims)
+
+    def min(self, axis: Axis = None, keepdims: bool = False) -> Tensor:
+        """See `ops.min`."""
+        return ops.min(self, axis, keepdims)
+
+    def argmax(self, axis: int | None = None) -> Any:
+        """Index of the first largest element (plain numpy integers)."""
+        return self.data.argmax(axis)
+
+    def argmin(self, axis: int | None = None) -> Any:
+        """Index of the first smallest element (plain numpy integers)."""
+        return self.data.argmin(axis)
+
+    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+        """See `ops.reshape`; `x.reshape(2, -1)` or `x.reshape((2, -1))`."""
+        return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def transpose(self, *axes: int | Sequence[int]) -> Tensor:
+        """See `ops.transpose`; `x.transpose(1, 0)` or `x.transpose((1, 0))`."""
+        return ops.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+
+    def flatten(self) -> Tensor:
+        """All elements in one axis, row by row."""
+        return ops.reshape(self, -1)
+
+    def squeeze(self, axis: Axis = None) -> Tensor:
+        """See `ops.squeeze`."""
+        return ops.squeeze(self, axis)
+
+    def astype(self, dtype: npt.DTypeLike) -> Tensor:
+        """See `ops.cast`."""
+        return ops.cast(self, dtype)
+
+    def clip(self, x_min: float, x_max: float) -> Tensor:
+        """See `ops.clip`."""
+        return ops.clip(self, x_min, x_max)
+
+    def exp(self) -> Tensor:
+        """See `ops.exp`."""
+        return ops.exp(self)
+
+    def log(self) -> Tensor:
+        """See `ops.log`."""
+        return ops.log(self)
+
+    def sqrt(self) -> Tensor:
+        """See `ops.sqrt`."""
+        return ops.sqrt(self)
+
+    def abs(self) -> Tensor:
+        """See `ops.absolute`."""
+        return ops.absolute(self)
+
+    def sin(self) -> Tensor:
+        """See `ops.sin`."""
+        return ops.sin(self)
+
+    def cos(self) -> Tensor:
+        """See `ops.cos`."""
+        return ops.cos(self)
+
+    def relu(self) -> Tensor:
+        """See `ops.relu`."""
+        return ops.relu(self)
+
+    def leaky_relu(self, negative_slope: float = 0.2) -> Tensor:
+        """See `ops.leaky_relu`."""
+        return ops.leaky_relu(self, negative_slope)
+
+    def sigmoid(self) -> Tensor:
+        """See `ops.sigmoid`."""
+        return ops.sigmoid(self)
+
+    def tanh(self) -> Tensor:
+        """See `ops.tanh`."""
+        return ops.tanh(self)
+
+    def softmax(self, axis: int = -1) -> Tensor:
+        """See `ops.softmax`."""
+        return ops.softmax(self, axis)
+
+    def log_softmax(self, axis: int = -1) -> Tensor:
+        """See `ops.log_softmax`."""
+        return ops.log_softmax(self, axis)
+
+
+# ---------------------------------------------------------------------- making an op of a row
+
+
+def op(symbol: str) -> Callable[[Callable[P, tuple[Any, ...]]], Callable[P, Tensor]]:
+    """Make an op on Tensors of a row: a function of arrays that says what it sends back.
+
+    What stands before the `/` in its signature are the arrays; they come as ndarrays of one
+    float type or mixed ones, and may be given as Tensors or anything numpy takes. The row returns
+    its value and, for each of the arrays, a function from the gradient of the value to the
+    gradient of that array. What was broadcast is summed again afterwards, not by the row.
+
+    >>> @op("cube")
+    ... def cube(x, /):
+    ...     return x**3, lambda g: g * 3 * x**2
+    >>> x = Tensor([2.0])
+    >>> y = cube(x)
+    >>> y.backward()
+    >>> y.data, x.grad
+    (array([8.], dtype=float32), array([12.], dtype=float32))
+    """
+
+    def decorate(row: Callable[P, tuple[Any, ...]]) -> Callable[P, Tensor]:
+        kinds = [p.kind for p in inspect.signature(row).parameters.values()]
+        arrays = kinds.count(inspect.Parameter.POSITIONAL_ONLY)
+
+        @functools.wraps(row)
+        def function(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+            if len(args) < arrays:
+                raise TypeError(
+                    f"{row.__name__}: expected {arrays} array(s) as first arguments, got {len(args)}"
+                )
+            rest = args[arrays:]
+            return apply(symbol, lambda *x: row(*x, *rest, **kwargs), args[:arrays])  # type: ignore[arg-type]
+
+        return function
+
+    return decorate
+
+
+def apply(symbol: str, row: Row, inputs: Sequence[TensorLike]) -> Tensor:
+    """Compute `row` on the inputs' data and record it under the name `symbol`; see `op`.
+
+    Numbers, lists and integer arrays among the inputs take the type of the first Tensor there.
+    """
+    dtype = next((x.data.dtype for x in inputs if isinstance(x, Tensor)), None)
+    tensors = tuple([x if isinstance(x, Tensor) else _constant(x, dtype) for x in inputs])
+    data, *pullbacks = row(*[x.data for x in tensors])
+    out = Tensor.__new__(Tensor)  # the row made floats of floats: nothing to check
+    out.data = np.asarray(data)
+    out.grad = out.name = None
+    wanted = [x.requires_grad for x in tensors]
+    out.requires_grad = True in wanted and is_grad_enabled()
+    if out.requires_grad:
+        out.op = symbol
+        out.inputs = tensors
+        out.pullbacks = tuple(
+            [pull if want else None for pull, want in zip(pullbacks, wanted, strict=True)]
+        )
+    else:
+        out.op, out.inputs, out.pullbacks = "", (), ()
+    return out
+
+
+def _plain(x: TensorLike) -> Any:
+    return x.data if isinstance(x, Tensor) else x
+
+
+def _constant(x: TensorLike, dtype: np.dtype[Any] | None) -> Tensor:
+    """An operand that is no Tensor. Only an array of floats has a type of its own to keep."""
+    own = isinstance(x, np.ndarray) and x.ndim > 0 and x.dtype.kind == "f"
+    return Tensor(x, requires_grad=False, dtype=None if own else dtype)
+
+
+def _as_array(data: TensorLike, dtype: npt.DTypeLike | None = None) -> Array:
+    """Data as a float32 or float64 array in native byte order; no copy where none is needed."""
+    given = _plain(data)
+    try:
+        array = np.asarray(given)
+    except ValueError as error:
+        raise ValueError(f"Tensor: cannot make an array of {type(data).__name__}: {error}") from None
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"Tensor: expected real numbers, got {given!r} of type {array.dtype}")
+    if dtype is None:
+        keep = array.dtype.kind == "f" and isinstance(given, np.ndarray | np.generic)
+        dtype = np.float64 if keep and array.dtype.itemsize > 4 else np.float32  # noqa: PLR2004
+    wanted = np.dtype(dtype)
+    if wanted not in (np.float32, np.float64):
+        raise TypeError(f"Tensor: dtype: expected float32 or float64, got {wanted}")
+    return array.astype(wanted, copy=False)
+
+
+def _fit(sent: Array, like: Array) -> Array:
+    """Sum over the axes along which `like` was broadcast; give it like's shape and type."""
+    if sent.shape != like.shape:
+        sent = sent.sum(axis=tuple(range(sent.ndim - like.ndim)))
+        stretched = tuple(i for i, n in enumerate(like.shape) if n == 1 != sent.shape[i])
+        if stretched:
+            sent = sent.sum(axis=stretched, keepdims=True)
+    return np.asarray(sent, like.dtype)
+
+
+from . import ops  # noqa: E402 - last: ops are written with what is above, operators with ops
