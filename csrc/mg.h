@@ -78,6 +78,13 @@ typedef struct mg_pool2d {
            u*kw + v = winner[b,i,j,q]. A winner outside the window or the image sends nothing. */ \
         void (*max_pool2d_dx)(const mg_pool2d *s, const real *dy, const int32_t *winner,          \
                               real *restrict dx, int threads);                                    \
+                                                                                                  \
+        /* y[i] = max(x[i], 0) for i < n; NaN stays NaN */                                        \
+        void (*relu)(ptrdiff_t n, const real *x, real *restrict y, int threads);                  \
+                                                                                                  \
+        /* dx[i] = y[i] <= 0 ? 0 : dy[i], where y is relu's input or its output */                \
+        void (*relu_dx)(ptrdiff_t n, const real *dy, const real *y, real *restrict dx,            \
+                        int threads);                                                             \
     } mg_##X;
 
 MG_DECLARE_TABLE(f32, float)

@@ -38,6 +38,9 @@ cdef extern from "mg.h" nogil:
                            int32_t *winner, int threads) noexcept nogil
         void (*max_pool2d_dx)(const mg_pool2d *s, const float *dy, const int32_t *winner,
                               float *dx, int threads) noexcept nogil
+        void (*relu)(Py_ssize_t n, const float *x, float *y, int threads) noexcept nogil
+        void (*relu_dx)(Py_ssize_t n, const float *dy, const float *y, float *dx,
+                        int threads) noexcept nogil
 
     ctypedef struct mg_f64:
         void (*matmul)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
@@ -61,6 +64,9 @@ cdef extern from "mg.h" nogil:
                            int32_t *winner, int threads) noexcept nogil
         void (*max_pool2d_dx)(const mg_pool2d *s, const double *dy, const int32_t *winner,
                               double *dx, int threads) noexcept nogil
+        void (*relu)(Py_ssize_t n, const double *x, double *y, int threads) noexcept nogil
+        void (*relu_dx)(Py_ssize_t n, const double *dy, const double *y, double *dx,
+                        int threads) noexcept nogil
 
     ctypedef struct mg_isa:
         const char *name

@@ -18,6 +18,7 @@ import os
 import numpy as np
 
 cdef Py_ssize_t LARGEST = 2**31 - 1  # a stride or a window's side
+cdef int ANY = -1
 cdef int num_threads = 1
 cdef const mg_isa *default_isa = NULL
 
@@ -108,12 +109,12 @@ cdef tuple pair(str name, value):
 
 
 cdef int array(str name, x, int ndim, bint contiguous=True) except -1:
-    """An aligned, native float32 or float64 ndarray of `ndim` dimensions."""
+    """An aligned, native float32 or float64 ndarray of `ndim` dimensions, or of ANY number."""
     if not isinstance(x, np.ndarray):
         raise TypeError(f"{name}: expected a numpy array, got {type(x).__name__}")
     if x.dtype != np.float32 and x.dtype != np.float64:
         raise TypeError(f"{name}: expected float32 or float64 (native byte order), got {x.dtype}")
-    if x.ndim != ndim:
+    if ndim != ANY and x.ndim != ndim:
         raise ValueError(f"{name}: expected {ndim} dimensions, got shape {x.shape}")
     if contiguous and not x.flags.c_contiguous:
         raise ValueError(f"{name}: expected a C-contiguous array, got strides {x.strides}; "
@@ -518,6 +519,69 @@ def max_pool2d_dx(dy, winner, images_shape, pool_size=2, *, strides=None, paddin
     if dy.dtype == np.float32:
         return max_pool2d_dx_(<float *>NULL, s, dy, winner, on, workers)
     return max_pool2d_dx_(<double *>NULL, s, dy, winner, on, workers)
+
+
+cdef relu_(real *which, x, const mg_isa *isa, int threads):
+    cdef const real[::1] xv = x.reshape(-1)
+    out = np.empty(x.shape, x.dtype)
+    cdef real[::1] y = out.reshape(-1)
+    with nogil:
+        if real is float:
+            isa.f32.relu(xv.shape[0], &xv[0], &y[0], threads)
+        else:
+            isa.f64.relu(xv.shape[0], &xv[0], &y[0], threads)
+    return out
+
+
+def relu(x, *, isa=None, threads=None):
+    """max(x, 0) for each number of x, an array of any shape. NaN stays NaN.
+
+    >>> import numpy as np
+    >>> relu(np.array([-1.0, 0.0, 2.0]))
+    array([0., 0., 2.])
+    """
+    array("relu: x", x, ANY)
+    cdef const mg_isa *on = find_isa(isa)
+    cdef int workers = find_threads(threads)
+    if x.size == 0:
+        return np.empty(x.shape, x.dtype)
+    if x.dtype == np.float32:
+        return relu_(<float *>NULL, x, on, workers)
+    return relu_(<double *>NULL, x, on, workers)
+
+
+cdef relu_dx_(real *which, dy, y, const mg_isa *isa, int threads):
+    cdef const real[::1] dyv = dy.reshape(-1)
+    cdef const real[::1] yv = y.reshape(-1)
+    out = np.empty(y.shape, y.dtype)
+    cdef real[::1] dx = out.reshape(-1)
+    with nogil:
+        if real is float:
+            isa.f32.relu_dx(yv.shape[0], &dyv[0], &yv[0], &dx[0], threads)
+        else:
+            isa.f64.relu_dx(yv.shape[0], &dyv[0], &yv[0], &dx[0], threads)
+    return out
+
+
+def relu_dx(dy, y, *, isa=None, threads=None):
+    """Gradient of `relu`: dy where y, its output or its input, is above 0 or NaN, else 0.
+
+    >>> import numpy as np
+    >>> relu_dx(np.array([5.0, 5.0, 5.0]), np.array([-1.0, 0.0, 2.0]))
+    array([0., 0., 5.])
+    """
+    array("relu_dx: dy", dy, ANY)
+    array("relu_dx: y", y, ANY)
+    same_dtype("relu_dx: dy", dy, "y", y)
+    if dy.shape != y.shape:
+        raise ValueError(f"relu_dx: dy: expected the shape of y {y.shape}, got {dy.shape}")
+    cdef const mg_isa *on = find_isa(isa)
+    cdef int workers = find_threads(threads)
+    if y.size == 0:
+        return np.empty(y.shape, y.dtype)
+    if y.dtype == np.float32:
+        return relu_dx_(<float *>NULL, dy, y, on, workers)
+    return relu_dx_(<double *>NULL, dy, y, on, workers)
 
 
 # ---------------------------------------------------------------------------- on import

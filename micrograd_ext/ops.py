@@ -310,7 +310,8 @@ def relu(x: TensorLike, /) -> Result:
     >>> relu(Tensor([-1.0, 2.0])).data
     array([0., 2.], dtype=float32)
     """
-    return np.maximum(x, 0), lambda g: np.where(x <= 0, 0, g)
+    y = _kernels.relu(_dense(x))
+    return y, lambda g: _kernels.relu_dx(_dense(g), y)
 
 
 @op("leaky_relu")
@@ -346,16 +347,21 @@ def tanh(x: TensorLike, /) -> Result:
     return y, lambda g: g * (1 - y * y)
 
 
-@op("softmax")
-def softmax(x: TensorLike, /, axis: int = -1) -> Result:
+def softmax(x: TensorLike, axis: int = -1) -> Tensor:
     """e ** x / sum of e ** x along an axis; exact for any x, as the largest is subtracted first.
 
     >>> softmax(Tensor([1000.0, 1000.0])).data
     array([0.5, 0.5], dtype=float32)
     """
-    y = np.exp(x - x.max(axis, keepdims=True))
-    y /= y.sum(axis, keepdims=True)
-    return y, lambda g: y * (g - (g * y).sum(axis, keepdims=True))
+
+    def row(x: Array) -> Result:
+        y = np.exp(x - x.max(axis, keepdims=True))
+        y /= y.sum(axis, keepdims=True)
+        return y, lambda g: y * (g - (g * y).sum(axis, keepdims=True))
+
+    # the plain name is for the last axis: a cross entropy that finds it goes on from the logits
+    last = axis in (-1, np.ndim(x) - 1)
+    return apply("softmax" if last else f"softmax(axis={axis})", row, (x,))
 
 
 @op("log_softmax")

@@ -1,0 +1,40 @@
+"""What this installation is made of."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import numpy as np
+
+from . import _kernels
+
+VERSION = "0.1.0"
+
+
+def show_config(mode: str = "stdout") -> dict[str, Any] | None:
+    """Print version, compiler, instruction sets, threads and OpenMP; what a bug report needs.
+
+    Args:
+        mode: 'stdout' prints; 'dicts' returns the same as a dictionary (as numpy.show_config).
+
+    >>> sorted(show_config(mode="dicts"))
+    ['compiler', 'isa', 'isas available', 'numpy', 'openmp', 'python', 'threads', 'version']
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"show_config: mode: expected 'stdout' or 'dicts', got {mode!r}")
+    found = {
+        "version": VERSION,
+        "python": f"{platform.python_version()} ({platform.machine()}, {platform.system()})",
+        "numpy": np.__version__,
+        **_kernels.config(),
+    }
+    if mode == "dicts":
+        return found
+    for name, value in found.items():
+        if isinstance(value, list):
+            value = ", ".join(value)  # noqa: PLW2901
+        elif isinstance(value, bool):
+            value = "yes" if value else "no: built without, runs on one thread"  # noqa: PLW2901
+        print(f"{name + ':':16}{value}")
+    return None

@@ -1,0 +1,55 @@
+"""The table that `model.summary()` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .layers import Layer
+
+
+def size(numbers: int, bytes_each: int = 4) -> str:
+    """A number of parameters and the memory they take.
+
+    >>> size(225034)
+    '225,034 (879.04 KB)'
+    """
+    amount, unit = float(numbers * bytes_each), "B"
+    for larger in ("KB", "MB", "GB"):
+        if amount < 1024:  # noqa: PLR2004
+            break
+        amount, unit = amount / 1024, larger
+    return f"{numbers:,} ({amount:.2f} {unit})"
+
+
+def print_summary(
+    name: str, layers: list[Layer], print_fn: Callable[[str], object] | None = None
+) -> None:
+    """Print the layers with the shapes that come out of them and their parameters."""
+    from rich import box  # noqa: PLC0415 - slow to import, and seldom needed
+    from rich.console import Console  # noqa: PLC0415
+    from rich.markup import escape  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(title=f'[bold]Model: "{escape(name)}"[/]', title_justify="left", box=box.HEAVY_HEAD)
+    table.add_column("Layer (type)")
+    table.add_column("Output Shape")
+    table.add_column("Param #", justify="right")
+    for layer in layers:
+        kind = f"[cyan]{escape(layer.name)}[/] ({type(layer).__name__})"
+        if layer.built and layer.input_shape is not None:
+            shape = str(layer.compute_output_shape(layer.input_shape))
+            table.add_row(kind, shape, f"{layer.count_params():,}")
+        else:
+            table.add_row(kind, "?", "0 (unbuilt)")
+    total = sum(layer.count_params() for layer in layers)
+    console = Console(width=None if print_fn is None else 80)
+    parts = (table, f" Total params: {size(total)}", f" Trainable params: {size(total)}")
+    if print_fn is None:
+        console.print(*parts, sep="\n", highlight=False)
+    else:
+        with console.capture() as capture:
+            console.print(*parts, sep="\n", highlight=False)
+        print_fn(capture.get())

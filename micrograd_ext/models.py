@@ -1,0 +1,374 @@
+"""Models: layers in a row, and how they are trained. The API is that of Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from . import _random, losses, ops, optimizers
+from ._summary import print_summary
+from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger
+from .layers import InputLayer, Layer, Shape, unique_name
+from .metrics import Mean, MeanMetricWrapper, MetricFunction
+from .metrics import get as get_metric
+from .tensor import Array, Tensor, TensorLike, no_grad
+
+__all__ = ["Sequential"]
+
+Metric: TypeAlias = str | MeanMetricWrapper | MetricFunction
+
+
+class Sequential:
+    """Layers, each taking what the one before puts out.
+
+    Args:
+        layers: the layers, or none yet; the first may be `layers.Input(shape)`.
+        name: 'sequential', 'sequential_1', ... by default.
+
+    Attributes:
+        layers: the layers, without the `Input`.
+        optimizer, loss: what `compile` was given.
+
+    >>> from micrograd_ext import layers, utils
+    >>> utils.set_random_seed(0)
+    >>> model = Sequential([layers.Input((2,)), layers.Dense(8, "tanh"), layers.Dense(2, "softmax")])
+    >>> model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
+    >>> x = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])
+    >>> history = model.fit(x, utils.to_categorical([0, 1, 1, 0]), epochs=800, verbose=0)
+    >>> model.predict(x, verbose=0).argmax(axis=1)
+    array([0, 1, 1, 0])
+    """
+
+    def __init__(self, layers: Iterable[Layer] | None = None, name: str | None = None) -> None:
+        self.name = name or unique_name("sequential")
+        self.layers: list[Layer] = []
+        self.built = False
+        self.input_shape: Shape | None = None
+        self.optimizer: optimizers.Optimizer | None = None
+        self.loss: losses.Loss | None = None
+        self.run_eagerly = False
+        self._metrics: list[MeanMetricWrapper] = []
+        self._loss_mean = Mean("loss")
+        self.history: History | None = None
+        for layer in layers or ():
+            self.add(layer)
+
+    # ------------------------------------------------------------------ layers
+
+    def add(self, layer: Layer) -> None:
+        """Put a layer at the end. It is built at once if the input's shape is known.
+
+        Raises TypeError for what is no layer, ValueError for one that does not fit, is an Input
+        behind other layers, or has the name of one that is there.
+        """
+        if not isinstance(layer, Layer):
+            raise TypeError(f"add: layer: expected a Layer object, got {layer!r}")
+        if isinstance(layer, InputLayer):
+            if self.layers or self.input_shape is not None:
+                raise ValueError(f"add: {layer.name}: an Input can only be a model's first layer")
+            self.input_shape = layer.input_shape
+            return
+        if any(layer.name == other.name for other in self.layers):
+            raise ValueError(f"add: the model has a layer called {layer.name!r} already")
+        if not self.layers and self.input_shape is None:
+            self.input_shape = layer.input_shape
+        if self.input_shape is not None:
+            layer.ensure_built(self.output_shape)
+            self.built = True
+        self.layers.append(layer)
+
+    def build(self, input_shape: Shape) -> None:
+        """Make the weights of all layers for batches of shape `input_shape`, e.g. (None, 784)."""
+        shape = self.input_shape = (None, *input_shape[1:])
+        for layer in self.layers:
+            layer.ensure_built(shape)
+            shape = layer.compute_output_shape(shape)  # type: ignore[assignment]
+        self.built = True
+
+    @property
+    def output_shape(self) -> Shape:
+        """The shape that comes out; ValueError before the input's shape is known."""
+        if self.input_shape is None:
+            raise ValueError(f"{self.name}: the input's shape is not known yet: see `build`")
+        shape = self.input_shape
+        for layer in self.layers:
+            shape = layer.compute_output_shape(shape)
+        return shape
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """All weights, layer by layer."""
+        return [weight for layer in self.layers for weight in layer.weights]
+
+    @property
+    def trainable_weights(self) -> list[Tensor]:
+        """The weights that training adjusts."""
+        return [weight for layer in self.layers for weight in layer.trainable_weights]
+
+    def count_params(self) -> int:
+        """How many numbers the weights hold."""
+        return sum(layer.count_params() for layer in self.layers)
+
+    def get_weights(self) -> list[Array]:
+        """Copies of all weights, in Keras's order and layout."""
+        return [weight for layer in self.layers for weight in layer.get_weights()]
+
+    def set_weights(self, weights: Sequence[Array]) -> None:
+        """Copy the arrays into the weights; ValueError if number or shapes disagree."""
+        if len(weights) != len(self.weights):
+            raise ValueError(f"set_weights: expected {len(self.weights)} arrays, got {len(weights)}")
+        rest = iter(weights)
+        for layer in self.layers:
+            layer.set_weights([next(rest) for _ in layer.weights])
+
+    def summary(self, print_fn: Callable[[str], object] | None = None) -> None:
+        """Print the layers, the shapes that come out of them and their parameters, as Keras does.
+
+        print_fn: gets the text, instead of the terminal.
+        """
+        print_summary(self.name, self.layers, print_fn)
+
+    def __call__(self, inputs: TensorLike) -> Tensor:
+        """The outputs of a batch, as a Tensor with the graph behind it."""
+        x = inputs if isinstance(inputs, Tensor) else Tensor(inputs, requires_grad=False)
+        if self.input_shape is not None and x.shape[1:] != self.input_shape[1:]:
+            raise ValueError(
+                f"{self.name}: expected inputs of shape {self.input_shape}, got {x.shape}"
+            )
+        if not self.built:
+            self.build(x.shape)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    # ------------------------------------------------------------------ training
+
+    def compile(
+        self,
+        optimizer: str | optimizers.Optimizer = "adam",
+        loss: str | losses.Loss | None = None,
+        metrics: Sequence[Metric] | None = None,
+        run_eagerly: bool = False,
+    ) -> None:
+        """Say how to train.
+
+        Args:
+            optimizer: name, e.g. 'adam' or 'sgd', or an object of `optimizers`.
+            loss: name, e.g. 'categorical_crossentropy', or a function (y_true, y_pred) -> losses.
+            metrics: names, e.g. ['accuracy'], or functions of (y_true, y_pred).
+            run_eagerly: every batch goes through the graph, which can be inspected; at present
+                it always does.
+        """
+        chosen = [get_metric(metric) for metric in metrics or ()]
+        self.optimizer = optimizers.get(optimizer)
+        self.loss = None if loss is None else losses.get(loss)
+        self._metrics = chosen
+        self.run_eagerly = run_eagerly
+
+    def fit(
+        self,
+        x: TensorLike,
+        y: TensorLike,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        callbacks: Sequence[Callback] | None = None,
+        validation_data: tuple[TensorLike, TensorLike] | None = None,
+        shuffle: bool = True,
+    ) -> History:
+        """Train on examples x with labels y.
+
+        Args:
+            x: (N, ...); numbers of any type, turned into float32 a batch at a time.
+            y: (N, ...), what the loss expects, e.g. one-hot labels (N, classes).
+            batch_size: examples to a step, 32 by default; the last batch may be smaller.
+            epochs: how often to go through all examples.
+            verbose: 0 silent, 1 a progress bar, 2 a line per epoch; 'auto' is 1. Where there is
+                no terminal to draw a bar in, 1 is a line per epoch too.
+            callbacks: more `callbacks.Callback` objects.
+            validation_data: (x, y) to evaluate after each epoch.
+            shuffle: whether to draw a new order for each epoch.
+
+        Returns:
+            History: `history.history['loss']` and so on, a number per epoch.
+
+        Raises:
+            RuntimeError: before `compile` with a loss. ValueError: x and y do not fit the model
+            or each other.
+        """
+        optimizer, _ = self._compiled("fit")
+        examples = self._data("fit", x, y)
+        checks = None if validation_data is None else self._data("fit: validation_data", *validation_data)
+        size = 32 if batch_size is None else _positive("fit: batch_size", batch_size)
+        epochs = _positive("fit: epochs", epochs)
+        level = _verbosity("fit", verbose)
+        self._prepare(examples)
+
+        steps = -(-len(examples[0]) // size)
+        self.history = history = History()
+        bar = [ProgbarLogger()] if level else []
+        events = CallbackList(
+            [history, *bar, *(callbacks or ())],
+            self,
+            {"epochs": epochs, "steps": steps, "verbose": level},
+        )
+        variables = self.trainable_weights
+        if len(optimizer.variables) != len(variables) or any(
+            a is not b for a, b in zip(optimizer.variables, variables, strict=True)
+        ):
+            optimizer.build(variables)
+
+        events.on_train_begin()
+        try:
+            for epoch in range(epochs):
+                events.on_epoch_begin(epoch)
+                self._reset_metrics()
+                logs: Logs = {}
+                for number, (bx, by) in enumerate(_batches(examples, size, shuffle)):
+                    events.on_train_batch_begin(number)
+                    logs = self._train_step(bx, by, variables)
+                    events.on_train_batch_end(number, logs)
+                if checks is not None:
+                    found = self._evaluate(checks, size, events)
+                    logs |= {f"val_{name}": value for name, value in found.items()}
+                events.on_epoch_end(epoch, logs)
+        finally:
+            events.on_train_end()
+        return history
+
+    def evaluate(
+        self,
+        x: TensorLike,
+        y: TensorLike,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+    ) -> float | list[float]:
+        """Loss and metrics on examples x with labels y, without training.
+
+        Returns [loss, metric, ...] in the order of `compile`'s metrics, or the loss alone if it
+        has none. Arguments and errors as for `fit`.
+        """
+        self._compiled("evaluate")
+        examples = self._data("evaluate", x, y)
+        size = 32 if batch_size is None else _positive("evaluate: batch_size", batch_size)
+        level = _verbosity("evaluate", verbose)
+        self._prepare(examples)
+        bar = [ProgbarLogger()] if level else []
+        params = {"epochs": 1, "steps": -(-len(examples[0]) // size), "verbose": level}
+        logs = self._evaluate(examples, size, CallbackList(bar, self, params))
+        values = [logs["loss"], *(logs[metric.name] for metric in self._metrics)]
+        return values if self._metrics else values[0]
+
+    def predict(
+        self, x: TensorLike, batch_size: int | None = None, verbose: str | int = "auto"
+    ) -> Array:
+        """The outputs for examples x, as an array; no example, no output.
+
+        verbose is Keras's and taken for its sake: nothing is shown.
+        """
+        examples = self._data("predict", x)
+        size = 32 if batch_size is None else _positive("predict: batch_size", batch_size)
+        _verbosity("predict", verbose)
+        if not self.built:
+            self.build(examples[0].shape)
+        if len(examples[0]) == 0:
+            return np.empty((0, *map(int, self.output_shape[1:])), np.float32)  # type: ignore[arg-type]
+        with no_grad():
+            return np.concatenate([self(bx).data for (bx,) in _batches(examples, size, False)])
+
+    # ------------------------------------------------------------------ the parts of it
+
+    def _compiled(self, caller: str) -> tuple[optimizers.Optimizer, losses.Loss]:
+        if self.optimizer is None or self.loss is None:
+            raise RuntimeError(
+                f"{caller}: this model has no loss yet: call "
+                "model.compile(optimizer=..., loss=...) first"
+            )
+        return self.optimizer, self.loss
+
+    def _data(self, caller: str, *arrays: TensorLike) -> tuple[Array, ...]:
+        """X and y as arrays of equal length; x of the shape that the model takes."""
+        found = tuple(np.asarray(array) for array in arrays)
+        for name, array in zip("xy", found, strict=False):
+            if array.dtype.kind not in "fiub":
+                raise TypeError(f"{caller}: {name}: expected numbers, got {array.dtype}")
+            if array.ndim == 0:
+                raise ValueError(f"{caller}: {name}: expected an array of examples, got a number")
+        x = found[0]
+        if self.input_shape is not None and x.shape[1:] != self.input_shape[1:]:
+            raise ValueError(
+                f"{caller}: x: expected shape {self.input_shape} (None: any number of examples), "
+                f"got {x.shape}"
+            )
+        if len(found) > 1:
+            if len(x) != len(found[1]):
+                raise ValueError(f"{caller}: x has {len(x)} examples, but y has {len(found[1])}")
+            if len(x) == 0:
+                raise ValueError(f"{caller}: x: expected at least one example, got shape {x.shape}")
+        return found
+
+    def _prepare(self, examples: tuple[Array, ...]) -> None:
+        if not self.built:
+            self.build(examples[0].shape)
+
+    def _forward(self, x: Array, y: Array) -> tuple[Tensor, Logs]:
+        """The mean loss of a batch; updates the metrics."""
+        assert self.loss is not None  # noqa: S101 - `_compiled` saw to it
+        y_pred = self(x)
+        each = self.loss(y, y_pred)
+        loss = ops.mean(each)
+        if each.shape[:1] not in ((), (len(x),)):
+            raise ValueError(f"loss: expected one number, or one per example, got shape {each.shape}")
+        self._loss_mean.update_state(loss.data, sample_weight=len(x))
+        for metric in self._metrics:
+            metric.update_state(y, y_pred.data)
+        return loss, {m.name: m.result() for m in (*self._metrics, self._loss_mean)}
+
+    def _train_step(self, x: Array, y: Array, variables: list[Tensor]) -> Logs:
+        assert self.optimizer is not None  # noqa: S101 - `_compiled` saw to it
+        for variable in variables:
+            variable.grad = None
+        loss, logs = self._forward(x, y)
+        loss.backward()
+        self.optimizer.apply([variable.grad for variable in variables])
+        return logs
+
+    def _evaluate(self, examples: tuple[Array, ...], size: int, events: CallbackList) -> Logs:
+        self._reset_metrics()
+        events.on_test_begin()
+        logs: Logs = {}
+        with no_grad():
+            for number, (bx, by) in enumerate(_batches(examples, size, False)):
+                _, logs = self._forward(bx, by)
+                events.on_test_batch_end(number, logs)
+        events.on_test_end(logs)
+        return logs
+
+    def _reset_metrics(self) -> None:
+        for metric in (*self._metrics, self._loss_mean):
+            metric.reset_state()
+
+
+def _batches(
+    arrays: tuple[Array, ...], size: int, shuffle: bool
+) -> Iterator[tuple[Array, ...]]:
+    """Batches in float32, in order or in a random one."""
+    count = len(arrays[0])
+    order = _random.generator().permutation(count) if shuffle else None
+    for start in range(0, count, size):
+        part: Any = slice(start, start + size) if order is None else order[start : start + size]
+        yield tuple(array[part].astype(np.float32, copy=False) for array in arrays)
+
+
+def _positive(what: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{what}: expected a whole number >= 1, got {value!r}")
+    return int(value)
+
+
+def _verbosity(caller: str, verbose: str | int) -> int:
+    if verbose not in ("auto", 0, 1, 2):
+        raise ValueError(f"{caller}: verbose: expected 'auto', 0, 1 or 2, got {verbose!r}")
+    return 1 if verbose == "auto" else int(verbose)
