@@ -21,7 +21,9 @@ except ImportError:
         raise
     print(f"setup.py: setuptools or cython is missing; installing both into {requires}", flush=True)
     pip_install = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade"]
-    subprocess.check_call([*pip_install, "--target", str(requires), "setuptools>=77", "cython>=3.1"])
+    subprocess.check_call(
+        [*pip_install, "--target", str(requires), "setuptools>=77", "cython>=3.1"]
+    )
     path = os.pathsep.join(filter(None, [str(requires), os.environ.get("PYTHONPATH")]))
     raise SystemExit(
         subprocess.call([sys.executable, *sys.argv], env={**os.environ, "PYTHONPATH": path})
@@ -34,6 +36,7 @@ class BuildKernels(build_ext):
     """build_ext that optimises, and uses OpenMP where the compiler can."""
 
     def build_extensions(self):
+        """Choose flags for the compiler at hand, then build."""
         if self.compiler.compiler_type == "msvc":
             flags, openmp = ["/O2", "/std:c11"], [(["/openmp"], [])]
         else:
@@ -50,6 +53,7 @@ class BuildKernels(build_ext):
         super().build_extensions()
 
     def can_build(self, arguments):
+        """Whether a program that uses OpenMP compiles and links with these arguments."""
         compile_args, link_args = arguments
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder, "probe.c")

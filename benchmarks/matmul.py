@@ -1,5 +1,7 @@
 """Square matrix products in float32, here and in numpy, in one run.
 
+To run it:
+
     python benchmarks/matmul.py
 """
 

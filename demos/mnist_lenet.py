@@ -1,7 +1,9 @@
 """LeNet on MNIST: two convolutions, two poolings, two dense layers, trained on handwritten digits.
 
+To run it:
+
     python demos/mnist_lenet.py              # MNIST: 60,000 digits, 3 epochs
-    python demos/mnist_lenet.py --sample     # the 5,000 digits that come with the package, 8 epochs
+    python demos/mnist_lenet.py --sample     # the 5,000 digits of the package, 8 epochs
 """
 
 from __future__ import annotations
@@ -128,7 +130,9 @@ def draw_digits(images: Any, labels: Any, probabilities: Any) -> Figure:
         axes.imshow(images[i], cmap="gray_r")
         right = guesses[i] == labels[i]
         text = f"{guesses[i]}" if right else f"{guesses[i]}, not {labels[i]}"
-        axes.set_title(f"{text}\n{certainty[i]:.0%}", fontsize=8, color="black" if right else ORANGE)
+        axes.set_title(
+            f"{text}\n{certainty[i]:.0%}", fontsize=8, color="black" if right else ORANGE
+        )
     for axes in figure.axes:
         axes.axis("off")
     return figure

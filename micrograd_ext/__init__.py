@@ -25,13 +25,14 @@ from . import (
     optimizers,
     utils,
 )
-from ._config import VERSION as __version__
-from ._config import show_config
+from ._config import VERSION, show_config
 from ._kernels import get_num_threads, set_num_threads
 from .gradcheck import gradcheck
 from .layers import Input
 from .models import Sequential
-from .tensor import Tensor, is_grad_enabled, no_grad
+from .tensor import Tensor, is_grad_enabled, no_grad, op
+
+__version__ = VERSION
 
 __all__ = [
     "Input",
@@ -51,6 +52,7 @@ __all__ = [
     "metrics",
     "models",
     "no_grad",
+    "op",
     "ops",
     "optimizers",
     "set_num_threads",

@@ -1,4 +1,4 @@
-"""The one random stream behind initial weights and shuffling; `utils.set_random_seed` restarts it."""
+"""The one random stream, behind initial weights and shuffling; see `utils.set_random_seed`."""
 
 from __future__ import annotations
 

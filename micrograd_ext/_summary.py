@@ -18,7 +18,7 @@ def size(numbers: int, bytes_each: int = 4) -> str:
     """
     amount, unit = float(numbers * bytes_each), "B"
     for larger in ("KB", "MB", "GB"):
-        if amount < 1024:  # noqa: PLR2004
+        if amount < 1024:
             break
         amount, unit = amount / 1024, larger
     return f"{numbers:,} ({amount:.2f} {unit})"
@@ -33,7 +33,9 @@ def print_summary(
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(title=f'[bold]Model: "{escape(name)}"[/]', title_justify="left", box=box.HEAVY_HEAD)
+    table = Table(
+        title=f'[bold]Model: "{escape(name)}"[/]', title_justify="left", box=box.HEAVY_HEAD
+    )
     table.add_column("Layer (type)")
     table.add_column("Output Shape")
     table.add_column("Param #", justify="right")

@@ -234,6 +234,6 @@ class ProgbarLogger(Callback):
 
     def _text(self, logs: Logs) -> str:
         each = self._seconds / max(self._done, 1)
-        pace = f"{each * 1e3:.0f}ms" if each >= 1e-3 else f"{each * 1e6:.0f}us"  # noqa: PLR2004
+        pace = f"{each * 1e3:.0f}ms" if each >= 1e-3 else f"{each * 1e6:.0f}us"
         numbers = [f"{name}: {value:.4f}" for name, value in logs.items()]
         return " - ".join([f"{self._seconds:.1f}s {pace}/step", *numbers])

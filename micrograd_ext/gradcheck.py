@@ -28,7 +28,8 @@ def gradcheck(
             eps of the inputs: keep ties and kinks away.
         inputs: Tensors, arrays or numbers; converted to float64 (the originals stay as they are).
         eps: half the step of the central difference.
-        atol, rtol: |backward - difference| may be atol + rtol * |difference|.
+        atol: see rtol.
+        rtol: |backward - difference| may be atol + rtol * |difference|.
 
     Returns:
         True.

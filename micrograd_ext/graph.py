@@ -1,8 +1,8 @@
 """What a node of a computation is, and back-propagation over nodes, one edge at a time.
 
 Both floors of this package, the scalar `Value` and the `Tensor`, are nodes in this sense, so one
-traversal serves both. It is a stream: `backward_steps` yields every edge it has just dealt with,
-`backward` drains it, and whoever wants to watch takes one step at a time.
+traversal serves both. It is a stream: `backward_steps` yields every edge it has just dealt with;
+`backward()` drains it, and whoever wants to watch takes one step at a time.
 
 Three rules:
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Node", "Step", "backward", "backward_steps", "topological_order"]
+__all__ = ["Node", "Step", "backward_steps", "topological_order"]
 
 
 class Node(Protocol):
@@ -95,7 +95,7 @@ def backward_steps(root: Node, upstream: Any = 1.0) -> Iterator[Step]:
 
     >>> from micrograd_ext import Tensor
     >>> a = Tensor([3.0], name="a")
-    >>> for step in backward_steps(a * a, Tensor([1.0]).data):
+    >>> for step in backward_steps(a * a):
     ...     print(step.input.name, step.slot, step.before, "->", step.after)
     a 0 None -> [3.]
     a 1 [3.] -> [6.]
@@ -109,7 +109,8 @@ def backward_steps(root: Node, upstream: Any = 1.0) -> Iterator[Step]:
         if not node.inputs:
             continue
         upstream = node.grad
-        for slot, (child, message) in enumerate(zip(node.inputs, node.sends(upstream), strict=True)):
+        messages = zip(node.inputs, node.sends(upstream), strict=True)
+        for slot, (child, message) in enumerate(messages):
             if message is not None:
                 local, sent = message
                 before, after = receive(child, sent)
@@ -119,16 +120,9 @@ def backward_steps(root: Node, upstream: Any = 1.0) -> Iterator[Step]:
 def receive(node: Node, sent: Any) -> tuple[Any, Any]:
     """Add `sent` to the node's grad; return grad before and after. Never in place."""
     before = node.grad
-    if before is None:
-        # a leaf's first gradient is a copy: an op may send the same array to several inputs
-        after = sent if node.inputs else +sent
+    if before is None and not node.inputs:
+        after = +sent  # a copy: an op may send the same array to several leaves
     else:
-        after = before + sent
+        after = sent if before is None else before + sent
     node.grad = after
     return before, after
-
-
-def backward(root: Node, upstream: Any = 1.0) -> None:
-    """Set the grad of every node that root depends on: `backward_steps`, run to its end."""
-    for _ in backward_steps(root, upstream):
-        pass

@@ -56,7 +56,9 @@ class Layer:
         input_shape: shape of one example, without the batch; lets a model be built at once.
     """
 
-    def __init__(self, *, name: str | None = None, input_shape: Sequence[int] | None = None) -> None:
+    def __init__(
+        self, *, name: str | None = None, input_shape: Sequence[int] | None = None
+    ) -> None:
         self.name = name or unique_name(_snake(type(self).__name__))
         self.input_shape: Shape | None = None if input_shape is None else (None, *input_shape)
         self.weights: list[Tensor] = []
@@ -143,7 +145,7 @@ def _count(layer: Layer, argument: str, value: Any) -> int:
 
 def _pair(layer: Layer, argument: str, value: int | Sequence[int]) -> tuple[int, int]:
     """(height, width) from one number for both, or two."""
-    if isinstance(value, Sequence) and len(value) == 2:  # noqa: PLR2004
+    if isinstance(value, Sequence) and len(value) == 2:
         return _count(layer, argument, value[0]), _count(layer, argument, value[1])
     if isinstance(value, Sequence):
         raise ValueError(
@@ -160,7 +162,7 @@ def _padding(layer: Layer, padding: str) -> str:
 
 def _image_shape(layer: Layer, shape: Shape) -> tuple[int, int, int]:
     """Height, width and channels of the images that a layer is given."""
-    if len(shape) != 4 or None in shape[1:]:  # noqa: PLR2004
+    if len(shape) != 4 or None in shape[1:]:
         raise ValueError(
             f"{layer.name}: expected images of shape (batch, height, width, channels), "
             f"got shape {shape}"
@@ -261,7 +263,7 @@ class Dense(Layer):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(..., units)."""
-        if len(input_shape) < 2 or input_shape[-1] is None:  # noqa: PLR2004
+        if len(input_shape) < 2 or input_shape[-1] is None:
             raise ValueError(
                 f"{self.name}: expected inputs of shape (batch, ..., size), got {input_shape}"
             )

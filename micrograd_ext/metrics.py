@@ -10,7 +10,14 @@ import numpy as np
 from ._lookup import find
 from .tensor import Array, TensorLike
 
-__all__ = ["CategoricalAccuracy", "Mean", "MeanMetricWrapper", "Metric", "categorical_accuracy", "get"]
+__all__ = [
+    "CategoricalAccuracy",
+    "Mean",
+    "MeanMetricWrapper",
+    "Metric",
+    "categorical_accuracy",
+    "get",
+]
 
 #: Labels and predictions of a batch to one number for each example.
 MetricFunction: TypeAlias = Callable[[TensorLike, TensorLike], Array]
@@ -31,7 +38,7 @@ def categorical_accuracy(y_true: TensorLike, y_pred: TensorLike) -> Array:
             f"categorical_accuracy: y_true: expected shape {guess.shape} (one-hot labels), "
             f"got {truth.shape}"
         )
-    return (truth.argmax(-1) == guess.argmax(-1)).astype(np.float32)
+    return np.asarray(truth.argmax(-1) == guess.argmax(-1), np.float32)
 
 
 class Metric:
@@ -83,7 +90,7 @@ class MeanMetricWrapper(Metric):
     """
 
     def __init__(self, fn: MetricFunction, name: str | None = None) -> None:
-        super().__init__(name or getattr(fn, "__name__", type(fn).__name__))
+        super().__init__(name or str(getattr(fn, "__name__", type(fn).__name__)))
         self.fn = fn
 
     def update_state(self, y_true: TensorLike, y_pred: TensorLike) -> None:

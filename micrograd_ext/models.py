@@ -33,7 +33,7 @@ class Sequential:
 
     >>> from micrograd_ext import layers, utils
     >>> utils.set_random_seed(0)
-    >>> model = Sequential([layers.Input((2,)), layers.Dense(8, "tanh"), layers.Dense(2, "softmax")])
+    >>> model = Sequential([layers.Dense(8, "tanh"), layers.Dense(2, "softmax")])
     >>> model.compile(optimizer="adam", loss="categorical_crossentropy", metrics=["accuracy"])
     >>> x = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]])
     >>> history = model.fit(x, utils.to_categorical([0, 1, 1, 0]), epochs=800, verbose=0)
@@ -84,7 +84,7 @@ class Sequential:
         shape = self.input_shape = (None, *input_shape[1:])
         for layer in self.layers:
             layer.ensure_built(shape)
-            shape = layer.compute_output_shape(shape)  # type: ignore[assignment]
+            shape = layer.compute_output_shape(shape)
         self.built = True
 
     @property
@@ -118,7 +118,9 @@ class Sequential:
     def set_weights(self, weights: Sequence[Array]) -> None:
         """Copy the arrays into the weights; ValueError if number or shapes disagree."""
         if len(weights) != len(self.weights):
-            raise ValueError(f"set_weights: expected {len(self.weights)} arrays, got {len(weights)}")
+            raise ValueError(
+                f"set_weights: expected {len(self.weights)} arrays, got {len(weights)}"
+            )
         rest = iter(weights)
         for layer in self.layers:
             layer.set_weights([next(rest) for _ in layer.weights])
@@ -200,7 +202,11 @@ class Sequential:
         """
         optimizer, _ = self._compiled("fit")
         examples = self._data("fit", x, y)
-        checks = None if validation_data is None else self._data("fit: validation_data", *validation_data)
+        checks = (
+            None
+            if validation_data is None
+            else self._data("fit: validation_data", *validation_data)
+        )
         size = 32 if batch_size is None else _positive("fit: batch_size", batch_size)
         epochs = _positive("fit: epochs", epochs)
         level = _verbosity("fit", verbose)
@@ -315,19 +321,21 @@ class Sequential:
 
     def _forward(self, x: Array, y: Array) -> tuple[Tensor, Logs]:
         """The mean loss of a batch; updates the metrics."""
-        assert self.loss is not None  # noqa: S101 - `_compiled` saw to it
+        assert self.loss is not None
         y_pred = self(x)
         each = self.loss(y, y_pred)
         loss = ops.mean(each)
         if each.shape[:1] not in ((), (len(x),)):
-            raise ValueError(f"loss: expected one number, or one per example, got shape {each.shape}")
+            raise ValueError(
+                f"loss: expected one number, or one per example, got shape {each.shape}"
+            )
         self._loss_mean.update_state(loss.data, sample_weight=len(x))
         for metric in self._metrics:
             metric.update_state(y, y_pred.data)
         return loss, {m.name: m.result() for m in (*self._metrics, self._loss_mean)}
 
     def _train_step(self, x: Array, y: Array, variables: list[Tensor]) -> Logs:
-        assert self.optimizer is not None  # noqa: S101 - `_compiled` saw to it
+        assert self.optimizer is not None
         for variable in variables:
             variable.grad = None
         loss, logs = self._forward(x, y)
@@ -351,9 +359,7 @@ class Sequential:
             metric.reset_state()
 
 
-def _batches(
-    arrays: tuple[Array, ...], size: int, shuffle: bool
-) -> Iterator[tuple[Array, ...]]:
+def _batches(arrays: tuple[Array, ...], size: int, shuffle: bool) -> Iterator[tuple[Array, ...]]:
     """Batches in float32, in order or in a random one."""
     count = len(arrays[0])
     order = _random.generator().permutation(count) if shuffle else None

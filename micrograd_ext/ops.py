@@ -154,7 +154,7 @@ def absolute(x: TensorLike, /) -> Result:
 
 @op("square")
 def square(x: TensorLike, /) -> Result:
-    """x * x.
+    """X * x.
 
     >>> square(Tensor([-3.0])).data
     array([9.], dtype=float32)
@@ -188,11 +188,11 @@ def matmul(x1: TensorLike, x2: TensorLike, /) -> Result2:
 
 
 def _product(a: Array, b: Array) -> Array:
-    if a.ndim == b.ndim == 2:  # noqa: PLR2004
+    if a.ndim == b.ndim == 2:
         dtype = np.result_type(a, b)
         a, b = (np.require(x, dtype, "A") for x in (a, b))
         return _kernels.matmul(a, b)
-    return np.matmul(a, b)
+    return np.asarray(np.matmul(a, b))
 
 
 # ---------------------------------------------------------------------------- functions
@@ -200,7 +200,7 @@ def _product(a: Array, b: Array) -> Array:
 
 @op("exp")
 def exp(x: TensorLike, /) -> Result:
-    """e ** x.
+    """E ** x.
 
     >>> exp(Tensor([0.0])).data
     array([1.], dtype=float32)
@@ -274,7 +274,7 @@ def minimum(x1: TensorLike, x2: TensorLike, /) -> Result2:
 
 @op("clip")
 def clip(x: TensorLike, /, x_min: float, x_max: float) -> Result:
-    """x limited to [x_min, x_max]; outside, the gradient is 0.
+    """X limited to [x_min, x_max]; outside, the gradient is 0.
 
     >>> clip(Tensor([-2.0, 0.5, 2.0]), 0, 1).data
     array([0. , 0.5, 1. ], dtype=float32)
@@ -316,7 +316,7 @@ def relu(x: TensorLike, /) -> Result:
 
 @op("leaky_relu")
 def leaky_relu(x: TensorLike, /, negative_slope: float = 0.2) -> Result:
-    """x where it is positive, else negative_slope * x; the derivative at 0 is negative_slope.
+    """X where it is positive, else negative_slope * x; the derivative at 0 is negative_slope.
 
     >>> leaky_relu(Tensor([-1.0, 2.0])).data
     array([-0.2,  2. ], dtype=float32)
@@ -348,7 +348,7 @@ def tanh(x: TensorLike, /) -> Result:
 
 
 def softmax(x: TensorLike, axis: int = -1) -> Tensor:
-    """e ** x / sum of e ** x along an axis; exact for any x, as the largest is subtracted first.
+    """E ** x / sum of e ** x along an axis; exact for any x, as the largest is subtracted first.
 
     >>> softmax(Tensor([1000.0, 1000.0])).data
     array([0.5, 0.5], dtype=float32)
@@ -637,14 +637,14 @@ def conv2d(
 
     def row(x: Array, w: Array, *b: Array) -> tuple[Any, ...]:
         dtype = np.result_type(x, w, *b)
-        x, w, *b = (_dense(array, dtype) for array in (x, w, *b))
+        x, w, *bias = (_dense(array, dtype) for array in (x, w, *b))
         how: dict[str, Any] = {"strides": strides, "padding": padding}
         return (
-            _kernels.conv2d(x, w, *b, **how),
+            _kernels.conv2d(x, w, *bias, **how),
             lambda g: _kernels.conv2d_dx(_dense(g), w, x.shape, **how),
             lambda g: _kernels.conv2d_dw(x, _dense(g), w.shape, **how),
             lambda g: _kernels.sum_rows(_dense(g).reshape(-1, w.shape[-1])),
-        )[: 3 + len(b)]
+        )[: 3 + len(bias)]
 
     return apply("conv2d", row, (images, kernel) if bias is None else (images, kernel, bias))
 

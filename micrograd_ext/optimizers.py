@@ -14,7 +14,7 @@ __all__ = ["SGD", "Adam", "Optimizer", "get"]
 
 
 class Optimizer:
-    """What all optimizers share. Subclasses say what they keep for a variable, and how to update it.
+    """What optimizers share; a subclass says what it keeps of a variable and how to update it.
 
     Attributes:
         learning_rate: may be set between steps.
@@ -38,7 +38,9 @@ class Optimizer:
         self._state = [[np.zeros_like(v.data) for _ in range(self.slots)] for v in self.variables]
         self.iterations = 0
 
-    def apply(self, grads: Sequence[Array | None], variables: Sequence[Tensor] | None = None) -> None:
+    def apply(
+        self, grads: Sequence[Array | None], variables: Sequence[Tensor] | None = None
+    ) -> None:
         """One step: change the variables' data in place. A gradient of None leaves one as it is.
 
         Raises ValueError if there are not as many gradients as variables, or they are other

@@ -34,7 +34,7 @@ def is_grad_enabled() -> bool:
 
 @contextlib.contextmanager
 def no_grad() -> Iterator[None]:
-    """Compute without remembering: `with no_grad():`, or `@no_grad()` over a function.
+    """Compute without remembering, in a `with` block or in a function that it decorates.
 
     Results have no inputs and need no gradient. Holds for the current thread only.
 
@@ -98,7 +98,16 @@ class Tensor:
     (array([-1.,  4.], dtype=float32), array([3., 4.], dtype=float32))
     """
 
-    __slots__ = ("__weakref__", "data", "grad", "inputs", "name", "op", "pullbacks", "requires_grad")
+    __slots__ = (
+        "__weakref__",
+        "data",
+        "grad",
+        "inputs",
+        "name",
+        "op",
+        "pullbacks",
+        "requires_grad",
+    )
     __array_ufunc__ = None  # numpy_array * tensor is ours to compute: numpy would lose the graph
     unset = None
 
@@ -140,6 +149,18 @@ class Tensor:
             ValueError: no gradient given for a tensor of several elements, or one of another
                 shape, or a tensor that depends on nothing that requires a gradient.
         """
+        for _ in self.backward_steps(gradient):
+            pass
+
+    def backward_steps(self, gradient: TensorLike | None = None) -> Iterator[graph.Step]:
+        """`backward`, one edge of the graph at a time; see `graph.Step` for what comes.
+
+        >>> x = Tensor([3.0], name="x")
+        >>> for step in (x * x).backward_steps():
+        ...     print(step.local, step.before, "->", step.after)
+        d(*)/d(input 0): (1,) -> (1,) None -> [3.]
+        d(*)/d(input 1): (1,) -> (1,) [3.] -> [6.]
+        """
         if not self.requires_grad:
             raise ValueError(
                 "backward: nothing to differentiate: this tensor depends on no tensor with "
@@ -158,7 +179,7 @@ class Tensor:
                 raise ValueError(
                     f"backward: gradient: expected shape {self.shape}, got {start.shape}"
                 )
-        graph.backward(self, start)
+        return graph.backward_steps(self, start)
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
@@ -284,16 +305,16 @@ class Tensor:
         return ops.getitem(self, index)
 
     def __lt__(self, other: TensorLike) -> Array:
-        return np.less(self.data, _plain(other))
+        return np.asarray(self.data < _plain(other))
 
     def __le__(self, other: TensorLike) -> Array:
-        return np.less_equal(self.data, _plain(other))
+        return np.asarray(self.data <= _plain(other))
 
     def __gt__(self, other: TensorLike) -> Array:
-        return np.greater(self.data, _plain(other))
+        return np.asarray(self.data > _plain(other))
 
     def __ge__(self, other: TensorLike) -> Array:
-        return np.greater_equal(self.data, _plain(other))
+        return np.asarray(self.data >= _plain(other))
 
     # ------------------------------------------------------------------ methods: see `ops`
 
@@ -325,11 +346,11 @@ class Tensor:
         """Index of the first smallest element (plain numpy integers)."""
         return self.data.argmin(axis)
 
-    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+    def reshape(self, *shape: Any) -> Tensor:
         """See `ops.reshape`; `x.reshape(2, -1)` or `x.reshape((2, -1))`."""
         return ops.reshape(self, shape[0] if len(shape) == 1 else shape)
 
-    def transpose(self, *axes: int | Sequence[int]) -> Tensor:
+    def transpose(self, *axes: Any) -> Tensor:
         """See `ops.transpose`; `x.transpose(1, 0)` or `x.transpose((1, 0))`."""
         return ops.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
 
@@ -427,10 +448,11 @@ def op(symbol: str) -> Callable[[Callable[P, tuple[Any, ...]]], Callable[P, Tens
         def function(*args: P.args, **kwargs: P.kwargs) -> Tensor:
             if len(args) < arrays:
                 raise TypeError(
-                    f"{row.__name__}: expected {arrays} array(s) as first arguments, got {len(args)}"
+                    f"{row.__name__}: expected {arrays} array(s) to begin with, got {len(args)}"
                 )
-            rest = args[arrays:]
-            return apply(symbol, lambda *x: row(*x, *rest, **kwargs), args[:arrays])  # type: ignore[arg-type]
+            first: Any = args[:arrays]
+            rest: Any = args[arrays:]
+            return apply(symbol, lambda *x: row(*x, *rest, **kwargs), first)
 
         return function
 
@@ -477,12 +499,14 @@ def _as_array(data: TensorLike, dtype: npt.DTypeLike | None = None) -> Array:
     try:
         array = np.asarray(given)
     except ValueError as error:
-        raise ValueError(f"Tensor: cannot make an array of {type(data).__name__}: {error}") from None
+        raise ValueError(
+            f"Tensor: cannot make an array of {type(data).__name__}: {error}"
+        ) from None
     if array.dtype.kind not in "fiub":
         raise TypeError(f"Tensor: expected real numbers, got {given!r} of type {array.dtype}")
     if dtype is None:
         keep = array.dtype.kind == "f" and isinstance(given, np.ndarray | np.generic)
-        dtype = np.float64 if keep and array.dtype.itemsize > 4 else np.float32  # noqa: PLR2004
+        dtype = np.float64 if keep and array.dtype.itemsize > 4 else np.float32
     wanted = np.dtype(dtype)
     if wanted not in (np.float32, np.float64):
         raise TypeError(f"Tensor: dtype: expected float32 or float64, got {wanted}")

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
+from textwrap import shorten
 from typing import TypeAlias
 
 import numpy as np
@@ -130,7 +131,7 @@ def _cached(dataset: Dataset) -> list[Path]:
         try:
             _download(dataset.base_url + name, file, expected)
         except (ImportError, OSError, ValueError) as error:
-            reason = f"{type(error).__name__}: {error}"
+            reason = shorten(f"{type(error).__name__}: {error}", 160, placeholder=" ...")
             if got is not None:
                 raise ValueError(
                     f"{file}: expected sha256 {expected}, got {got}, and it could not be "

@@ -1,0 +1,91 @@
+from typing import Any, SupportsIndex, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+# An array argument's type: float32 or float64, the same for all of one call.
+_Real = TypeVar("_Real", np.float32, np.float64)
+_Array: TypeAlias = npt.NDArray[_Real]
+_Shape: TypeAlias = tuple[SupportsIndex, ...] | list[int]
+_Pair: TypeAlias = SupportsIndex | _Shape
+
+def isas() -> list[str]: ...
+def get_num_threads() -> int: ...
+def set_num_threads(threads: SupportsIndex) -> None: ...
+def config() -> dict[str, Any]: ...
+def matmul(
+    a: _Array[_Real],
+    b: _Array[_Real],
+    *,
+    isa: str | None = None,
+    threads: SupportsIndex | None = None,
+) -> _Array[_Real]: ...
+def sum_rows(
+    x: _Array[_Real],
+    *,
+    isa: str | None = None,
+    threads: SupportsIndex | None = None,
+) -> _Array[_Real]: ...
+def conv2d(
+    images: _Array[_Real],
+    kernel: _Array[_Real],
+    bias: _Array[_Real] | None = None,
+    *,
+    strides: _Pair = 1,
+    padding: str = "valid",
+    isa: str | None = None,
+    threads: SupportsIndex | None = None,
+) -> _Array[_Real]: ...
+def conv2d_dx(
+    dy: _Array[_Real],
+    kernel: _Array[_Real],
+    images_shape: _Shape,
+    *,
+    strides: _Pair = 1,
+    padding: str = "valid",
+    isa: str | None = None,
+    threads: SupportsIndex | None = None,
+) -> _Array[_Real]: ...
+def conv2d_dw(
+    images: _Array[_Real],
+    dy: _Array[_Real],
+    kernel_shape: _Shape,
+    *,
+    strides: _Pair = 1,
+    padding: str = "valid",
+    isa: str | None = None,
+    threads: SupportsIndex | None = None,
+) -> _Array[_Real]: ...
+def max_pool2d(
+    images: _Array[_Real],
+    pool_size: _Pair = 2,
+    *,
+    strides: _Pair | None = None,
+    padding: str = "valid",
+    isa: str | None = None,
+    threads: SupportsIndex | None = None,
+) -> tuple[_Array[_Real], npt.NDArray[np.int32]]: ...
+def max_pool2d_dx(
+    dy: _Array[_Real],
+    winner: npt.NDArray[np.int32],
+    images_shape: _Shape,
+    pool_size: _Pair = 2,
+    *,
+    strides: _Pair | None = None,
+    padding: str = "valid",
+    isa: str | None = None,
+    threads: SupportsIndex | None = None,
+) -> _Array[_Real]: ...
+def relu(
+    x: _Array[_Real],
+    *,
+    isa: str | None = None,
+    threads: SupportsIndex | None = None,
+) -> _Array[_Real]: ...
+def relu_dx(
+    dy: _Array[_Real],
+    y: _Array[_Real],
+    *,
+    isa: str | None = None,
+    threads: SupportsIndex | None = None,
+) -> _Array[_Real]: ...
