@@ -34,6 +34,15 @@ typedef struct FN(tile) {
 #endif
 #define ROWS_MOST 12
 
+/* c (rows x cols, ldc apart) = x (pitch apart), or += with `accumulate` */
+static void FN(store_columns)(const REAL *x, ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t cols,
+                              REAL *c, ptrdiff_t ldc, int accumulate)
+{
+    for (ptrdiff_t r = 0; r < rows; r++)
+        for (ptrdiff_t j = 0; j < cols; j++)
+            c[r * ldc + j] = accumulate ? c[r * ldc + j] + x[r * pitch + j] : x[r * pitch + j];
+}
+
 /* rows, vectors and across are constants where this is inlined: the loops over them vanish */
 INLINE void FN(tile_body)(const int rows, const int vectors, const int across,
                           const FN(tile) *t, ptrdiff_t row, ptrdiff_t col, ptrdiff_t cols)
@@ -67,22 +76,26 @@ INLINE void FN(tile_body)(const int rows, const int vectors, const int across,
         }
     }
 
+    REAL *c = t->c + row * t->ldc + col;
+    if (cols == vectors * LANES) {
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            UNROLL
+            for (int v = 0; v < vectors; v++) {
+                REAL *to = c + r * t->ldc + v * LANES;
+                STORE(to, t->accumulate ? LOAD(to) + acc[r][v] : acc[r][v]);
+            }
+        }
+        return;
+    }
+    REAL spill[ROWS_MOST * 4 * LANES]; /* the last columns: whole vectors here, then what exists */
     UNROLL
     for (int r = 0; r < rows; r++) {
-        REAL *c = t->c + (row + r) * t->ldc + col;
         UNROLL
-        for (int v = 0; v < vectors; v++) {
-            const ptrdiff_t left = cols - v * LANES;
-            if (left <= 0)
-                break;
-            if (t->accumulate) {
-                VEC old;
-                FN(load_some)(&old, c + v * LANES, left);
-                acc[r][v] += old;
-            }
-            FN(store_some)(c + v * LANES, &acc[r][v], left);
-        }
+        for (int v = 0; v < vectors; v++)
+            STORE(spill + (r * vectors + v) * LANES, acc[r][v]);
     }
+    FN(store_columns)(spill, vectors * LANES, rows, cols, c, t->ldc, t->accumulate);
 }
 
 /* one function per width and walk, with a case for each height up to ROWS_<width> */
