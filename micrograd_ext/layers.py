@@ -115,20 +115,23 @@ class Layer:
 
     def set_weights(self, weights: Sequence[Array]) -> None:
         """Copy the arrays into the weights; ValueError if number or shapes disagree."""
-        if len(weights) != len(self.weights):
-            raise ValueError(
-                f"{self.name}: set_weights: expected {len(self.weights)} arrays, got {len(weights)}"
-            )
-        for mine, new in zip(self.weights, weights, strict=True):
-            if mine.shape != np.shape(new):
-                raise ValueError(
-                    f"{mine.name}: set_weights: expected shape {mine.shape}, got {np.shape(new)}"
-                )
-        for mine, new in zip(self.weights, weights, strict=True):
-            mine.data[...] = new
+        assign(self.name, self.weights, weights)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def assign(owner: str, weights: Sequence[Tensor], arrays: Sequence[Array]) -> None:
+    """Copy arrays into weights, all or, with a ValueError, none."""
+    if len(arrays) != len(weights):
+        raise ValueError(f"{owner}: set_weights: expected {len(weights)} arrays, got {len(arrays)}")
+    for weight, array in zip(weights, arrays, strict=True):
+        if weight.shape != np.shape(array):
+            raise ValueError(
+                f"{weight.name}: set_weights: expected shape {weight.shape}, got {np.shape(array)}"
+            )
+    for weight, array in zip(weights, arrays, strict=True):
+        weight.data[...] = array
 
 
 def _snake(name: str) -> str:

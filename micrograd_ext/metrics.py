@@ -15,6 +15,7 @@ __all__ = [
     "Mean",
     "MeanMetricWrapper",
     "Metric",
+    "accuracy",
     "categorical_accuracy",
     "get",
 ]
@@ -39,6 +40,27 @@ def categorical_accuracy(y_true: TensorLike, y_pred: TensorLike) -> Array:
             f"got {truth.shape}"
         )
     return np.asarray(truth.argmax(-1) == guess.argmax(-1), np.float32)
+
+
+def accuracy(y_true: TensorLike, y_pred: TensorLike) -> Array:
+    """What the name 'accuracy' means for these shapes, as in Keras.
+
+    For y_pred (N, 1), 1 where y_pred > 0.5 says the same as y_true; for class numbers y_true (N,)
+    or (N, 1) beside y_pred (N, classes), 1 where the most probable class is that one; else
+    `categorical_accuracy`. Returns (N,) float32.
+
+    >>> accuracy([[1], [0]], [[0.7], [0.6]])
+    array([1., 0.], dtype=float32)
+    >>> accuracy([1, 0], [[0.4, 0.6], [0.3, 0.7]])
+    array([1., 0.], dtype=float32)
+    """
+    truth, guess = np.asarray(y_true), np.asarray(y_pred)
+    if guess.ndim > 1 and truth.shape == guess.shape[:-1]:
+        truth = truth[..., None]
+    if guess.ndim > 1 and truth.shape == (*guess.shape[:-1], 1):
+        found = guess > 0.5 if guess.shape[-1] == 1 else guess.argmax(-1)[..., None]
+        return np.asarray(found == truth, np.float32)[..., 0]
+    return categorical_accuracy(truth, guess)
 
 
 class Metric:
@@ -111,10 +133,10 @@ class CategoricalAccuracy(MeanMetricWrapper):
         super().__init__(categorical_accuracy, name)
 
 
-_NAMES: dict[str, Callable[[str], MeanMetricWrapper]] = {
-    "acc": CategoricalAccuracy,
-    "accuracy": CategoricalAccuracy,
-    "categorical_accuracy": CategoricalAccuracy,
+_NAMES: dict[str, MetricFunction] = {
+    "acc": accuracy,
+    "accuracy": accuracy,
+    "categorical_accuracy": categorical_accuracy,
 }
 
 
@@ -128,4 +150,4 @@ def get(identifier: str | MeanMetricWrapper | MetricFunction) -> MeanMetricWrapp
         return identifier
     if callable(identifier):
         return MeanMetricWrapper(identifier)
-    return find("metric", _NAMES, identifier)(identifier)
+    return MeanMetricWrapper(find("metric", _NAMES, identifier), identifier)

@@ -10,7 +10,7 @@ import numpy as np
 from . import _random, losses, ops, optimizers
 from ._summary import print_summary
 from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger
-from .layers import InputLayer, Layer, Shape, unique_name
+from .layers import InputLayer, Layer, Shape, assign, unique_name
 from .metrics import Mean, MeanMetricWrapper, MetricFunction
 from .metrics import get as get_metric
 from .tensor import Array, Tensor, TensorLike, no_grad
@@ -72,19 +72,22 @@ class Sequential:
             return
         if any(layer.name == other.name for other in self.layers):
             raise ValueError(f"add: the model has a layer called {layer.name!r} already")
-        if not self.layers and self.input_shape is None:
-            self.input_shape = layer.input_shape
+        first = layer.input_shape if not self.layers else None
         if self.input_shape is not None:
             layer.ensure_built(self.output_shape)
-            self.built = True
+        elif first is not None:
+            layer.ensure_built(first)
+            self.input_shape = first
         self.layers.append(layer)
+        self.built = self.input_shape is not None
 
     def build(self, input_shape: Shape) -> None:
         """Make the weights of all layers for batches of shape `input_shape`, e.g. (None, 784)."""
-        shape = self.input_shape = (None, *input_shape[1:])
+        shape: Shape = (None, *input_shape[1:])
         for layer in self.layers:
             layer.ensure_built(shape)
             shape = layer.compute_output_shape(shape)
+        self.input_shape = (None, *input_shape[1:])
         self.built = True
 
     @property
@@ -117,13 +120,7 @@ class Sequential:
 
     def set_weights(self, weights: Sequence[Array]) -> None:
         """Copy the arrays into the weights; ValueError if number or shapes disagree."""
-        if len(weights) != len(self.weights):
-            raise ValueError(
-                f"set_weights: expected {len(self.weights)} arrays, got {len(weights)}"
-            )
-        rest = iter(weights)
-        for layer in self.layers:
-            layer.set_weights([next(rest) for _ in layer.weights])
+        assign(self.name, self.weights, weights)
 
     def summary(self, print_fn: Callable[[str], object] | None = None) -> None:
         """Print the layers, the shapes that come out of them and their parameters, as Keras does.
