@@ -1,4 +1,4 @@
-"""Builds micrograd_ext._kernels: micrograd_ext/_kernels.pyx and the C files in csrc/."""
+"""Builds micrograd_ext._kernels, of _kernels.pyx and csrc/, and micrograd_ext.engine."""
 
 import os
 import subprocess
@@ -48,8 +48,12 @@ class BuildKernels(build_ext):
         if not compile_args:
             self.warn("this compiler has no OpenMP: building the kernels for a single thread")
         for extension in self.extensions:
-            extension.extra_compile_args += flags + compile_args
-            extension.extra_link_args += link_args
+            extension.extra_compile_args += flags
+        kernels.extra_compile_args += compile_args
+        kernels.extra_link_args += link_args
+        if self.compiler.compiler_type != "msvc":
+            # the engine shall give the same bits compiled as interpreted
+            engine.extra_compile_args.append("-ffp-contract=off")
         super().build_extensions()
 
     def can_build(self, arguments):
@@ -77,10 +81,11 @@ kernels = Extension(
     include_dirs=["csrc"],
     depends=sorted(glob("csrc/*.h", root_dir=HERE) + glob("csrc/*.inl", root_dir=HERE)),
 )
+engine = Extension("micrograd_ext.engine", sources=["micrograd_ext/engine.py"])
 
 setup(
     ext_modules=cythonize(
-        [kernels],
+        [kernels, engine],
         compiler_directives={"language_level": "3", "embedsignature": True},
     ),
     cmdclass={"build_ext": BuildKernels},

@@ -1,7 +1,8 @@
 """micrograd_ext: back-propagation to step through, and to train LeNet with.
 
-A `Tensor` remembers how it was computed; `backward()` walks that graph. On top are Keras-style
-layers and models, below them C kernels for matrix product, convolution and max-pooling.
+A `Value`, a number, and a `Tensor`, an array, remember how they were computed; `backward()` walks
+that graph. On top of Tensors are Keras-style layers and models, below them C kernels for matrix
+product, convolution and max-pooling.
 
 >>> import micrograd_ext as mg
 >>> x = mg.Tensor([1.0, 2.0, 3.0])
@@ -11,26 +12,33 @@ layers and models, below them C kernels for matrix product, convolution and max-
 array([2., 4., 6.], dtype=float32)
 """
 
-from . import (
+from . import _pure
+
+_pure.choose_engine()  # before anything imports the engine
+
+from . import (  # noqa: E402
     activations,
     callbacks,
     datasets,
+    engine,
     graph,
     initializers,
     layers,
     losses,
     metrics,
     models,
+    nn,
     ops,
     optimizers,
     utils,
 )
-from ._config import VERSION, show_config
-from ._kernels import get_num_threads, set_num_threads
-from .gradcheck import gradcheck
-from .layers import Input
-from .models import Sequential
-from .tensor import Tensor, is_grad_enabled, no_grad, op
+from ._config import VERSION, show_config  # noqa: E402
+from ._kernels import get_num_threads, set_num_threads  # noqa: E402
+from .engine import Value  # noqa: E402
+from .gradcheck import gradcheck  # noqa: E402
+from .layers import Input  # noqa: E402
+from .models import Sequential  # noqa: E402
+from .tensor import Tensor, is_grad_enabled, no_grad, op  # noqa: E402
 
 __version__ = VERSION
 
@@ -38,10 +46,12 @@ __all__ = [
     "Input",
     "Sequential",
     "Tensor",
+    "Value",
     "__version__",
     "activations",
     "callbacks",
     "datasets",
+    "engine",
     "get_num_threads",
     "gradcheck",
     "graph",
@@ -51,6 +61,7 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "nn",
     "no_grad",
     "op",
     "ops",
