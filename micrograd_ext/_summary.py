@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import io
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,11 +48,11 @@ def print_summary(
         else:
             table.add_row(kind, "?", "0 (unbuilt)")
     total = sum(layer.count_params() for layer in layers)
-    console = Console(width=None if print_fn is None else 80)
+    plain: dict[str, Any] = {} if print_fn is None else {"file": io.StringIO(), "width": 80}
+    console = Console(**plain)
     parts = (table, f" Total params: {size(total)}", f" Trainable params: {size(total)}")
     if print_fn is None:
         console.print(*parts, sep="\n", highlight=False)
     else:
-        with console.capture() as capture:
-            console.print(*parts, sep="\n", highlight=False)
-        print_fn(capture.get())
+        console.print(*parts, sep="\n", highlight=False)
+        print_fn(plain["file"].getvalue())

@@ -15,12 +15,16 @@ __all__ = ["Callback", "CallbackList", "History", "ProgbarLogger"]
 
 Logs = dict[str, float]
 
+BAR_WIDTH = 20
+
 
 class Callback:
     """Subclass it and override the moments you care for; `logs` has the loss and the metrics.
 
+    `self.model.stop_training = True` ends training after the epoch.
+
     >>> class Shout(Callback):
-    ...     def on_epoch_end(self, epoch, logs):
+    ...     def on_epoch_end(self, epoch, logs=None):
     ...         print("epoch", epoch, "is over")
     """
 
@@ -35,31 +39,34 @@ class Callback:
         """Called second: 'epochs', 'steps' (batches an epoch), 'verbose'."""
         self.params = params
 
-    def on_train_begin(self) -> None:
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         """Before the first epoch."""
 
-    def on_train_end(self) -> None:
+    def on_train_end(self, logs: Logs | None = None) -> None:
         """After the last epoch."""
 
-    def on_epoch_begin(self, epoch: int) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Before an epoch; the first is 0."""
 
-    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """After an epoch and its validation."""
 
-    def on_train_batch_begin(self, batch: int) -> None:
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Before a batch; the first of an epoch is 0."""
 
-    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """After a batch; logs are means over the epoch so far."""
 
-    def on_test_begin(self) -> None:
+    def on_test_begin(self, logs: Logs | None = None) -> None:
         """Before an evaluation."""
 
-    def on_test_batch_end(self, batch: int, logs: Logs) -> None:
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a batch of an evaluation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """After a batch of an evaluation."""
 
-    def on_test_end(self, logs: Logs) -> None:
+    def on_test_end(self, logs: Logs | None = None) -> None:
         """After an evaluation."""
 
 
@@ -76,47 +83,52 @@ class CallbackList(Callback):
             callback.set_model(model)
             callback.set_params(params)
 
-    def on_train_begin(self) -> None:
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         """See `Callback`."""
         for callback in self.callbacks:
-            callback.on_train_begin()
+            callback.on_train_begin(logs)
 
-    def on_train_end(self) -> None:
+    def on_train_end(self, logs: Logs | None = None) -> None:
         """See `Callback`."""
         for callback in self.callbacks:
-            callback.on_train_end()
+            callback.on_train_end(logs)
 
-    def on_epoch_begin(self, epoch: int) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
         for callback in self.callbacks:
-            callback.on_epoch_begin(epoch)
+            callback.on_epoch_begin(epoch, logs)
 
-    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
         for callback in self.callbacks:
             callback.on_epoch_end(epoch, logs)
 
-    def on_train_batch_begin(self, batch: int) -> None:
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
         for callback in self.callbacks:
-            callback.on_train_batch_begin(batch)
+            callback.on_train_batch_begin(batch, logs)
 
-    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
         for callback in self.callbacks:
             callback.on_train_batch_end(batch, logs)
 
-    def on_test_begin(self) -> None:
+    def on_test_begin(self, logs: Logs | None = None) -> None:
         """See `Callback`."""
         for callback in self.callbacks:
-            callback.on_test_begin()
+            callback.on_test_begin(logs)
 
-    def on_test_batch_end(self, batch: int, logs: Logs) -> None:
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """See `Callback`."""
+        for callback in self.callbacks:
+            callback.on_test_batch_begin(batch, logs)
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
         for callback in self.callbacks:
             callback.on_test_batch_end(batch, logs)
 
-    def on_test_end(self, logs: Logs) -> None:
+    def on_test_end(self, logs: Logs | None = None) -> None:
         """See `Callback`."""
         for callback in self.callbacks:
             callback.on_test_end(logs)
@@ -136,19 +148,19 @@ class History(Callback):
         self.epoch: list[int] = []
         self.seconds: list[float] = []
 
-    def on_epoch_begin(self, epoch: int) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
         self._start = self._trained = time.perf_counter()
 
-    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
         self._trained = time.perf_counter()
 
-    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
         self.epoch.append(epoch)
         self.seconds.append(self._trained - self._start)
-        for name, value in logs.items():
+        for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 
 
@@ -159,37 +171,37 @@ class ProgbarLogger(Callback):
         self._bar: Progress | None = None
         self._training = False
 
-    def on_train_begin(self) -> None:
+    def on_train_begin(self, logs: Logs | None = None) -> None:
         """See `Callback`."""
         self._training = True
 
-    def on_train_end(self) -> None:
+    def on_train_end(self, logs: Logs | None = None) -> None:
         """See `Callback`."""
         self._stop()
 
-    def on_epoch_begin(self, epoch: int) -> None:
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
         self._begin(f"Epoch {epoch + 1}/{self.params['epochs']}")
 
-    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
         self._advance(batch + 1, logs)
 
-    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
         self._end(logs)
 
-    def on_test_begin(self) -> None:
+    def on_test_begin(self, logs: Logs | None = None) -> None:
         """See `Callback`."""
         if not self._training:
             self._begin("")
 
-    def on_test_batch_end(self, batch: int, logs: Logs) -> None:
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
         if not self._training:
             self._advance(batch + 1, logs)
 
-    def on_test_end(self, logs: Logs) -> None:
+    def on_test_end(self, logs: Logs | None = None) -> None:
         """See `Callback`."""
         if not self._training:
             self._end(logs)
@@ -207,33 +219,36 @@ class ProgbarLogger(Callback):
             width = len(str(steps))
             self._bar = Progress(
                 TextColumn(f"{{task.completed:>{width}.0f}}/{steps}"),
-                BarColumn(bar_width=20),
+                BarColumn(bar_width=BAR_WIDTH),
                 TextColumn("{task.fields[text]}"),
                 console=console,
+                transient=True,
             )
             self._bar.add_task("", total=steps, text="")
             self._bar.start()
 
-    def _advance(self, done: int, logs: Logs) -> None:
+    def _advance(self, done: int, logs: Logs | None) -> None:
         self._done, self._seconds = done, time.perf_counter() - self._start
         if self._bar is not None:
             self._bar.update(self._bar.task_ids[0], completed=done, text=self._text(logs))
 
-    def _end(self, logs: Logs) -> None:
-        if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=self._done, text=self._text(logs))
+    def _end(self, logs: Logs | None) -> None:
+        done = f"{self._done}/{self.params['steps']}"
+        if self._bar is not None:  # it clears its line; what stays is wrapped if need be, not cut
+            console = self._bar.console
             self._stop()
+            line = f"{done} [green]{'━' * BAR_WIDTH}[/] {self._text(logs)}"
+            console.print(line, highlight=False, soft_wrap=True)
         else:
-            steps = f"{self._done}/{self.params['steps']}"
-            print(" - ".join(filter(None, [self._title, steps, self._text(logs)])), flush=True)
+            print(" - ".join(filter(None, [self._title, done, self._text(logs)])), flush=True)
 
     def _stop(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
-    def _text(self, logs: Logs) -> str:
+    def _text(self, logs: Logs | None) -> str:
         each = self._seconds / max(self._done, 1)
         pace = f"{each * 1e3:.0f}ms" if each >= 1e-3 else f"{each * 1e6:.0f}us"
-        numbers = [f"{name}: {value:.4f}" for name, value in logs.items()]
+        numbers = [f"{name}: {value:.4f}" for name, value in (logs or {}).items()]
         return " - ".join([f"{self._seconds:.1f}s {pace}/step", *numbers])

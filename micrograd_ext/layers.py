@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, TypeAlias
@@ -95,8 +96,13 @@ class Layer:
         name: str | None = None,
     ) -> Tensor:
         """Make a weight that training will adjust; call this in `build`."""
-        data = np.asarray(initializers.get(initializer)(tuple(shape)), np.float32)
-        weight = Tensor(np.array(data), name=f"{self.name}/{name or len(self.weights)}")
+        data = np.array(initializers.get(initializer)(tuple(shape)), np.float32)
+        if data.shape != tuple(shape):
+            raise ValueError(
+                f"{self.name}: initializer: expected it to return shape {tuple(shape)}, "
+                f"got {data.shape}"
+            )
+        weight = Tensor(data, name=f"{self.name}/{name or len(self.weights)}")
         self.weights.append(weight)
         return weight
 
@@ -135,9 +141,8 @@ def assign(owner: str, weights: Sequence[Tensor], arrays: Sequence[Array]) -> No
 
 
 def _snake(name: str) -> str:
-    """MaxPooling2D -> max_pooling2d, as Keras names its layers."""
-    words = "".join("_" + c if c.isupper() and i else c for i, c in enumerate(name))
-    return words.replace("2_D", "2D").lower()
+    """MaxPooling2D -> max_pooling2d, RMSNorm -> rms_norm, as Keras names its layers."""
+    return re.sub(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def _count(layer: Layer, argument: str, value: Any) -> int:
@@ -256,11 +261,7 @@ class Dense(Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """The outputs of a batch."""
-        if inputs.shape[-1] != self.kernel.shape[0]:
-            raise ValueError(
-                f"{self.name}: expected inputs with {self.kernel.shape[0]} values on the last "
-                f"axis, got shape {inputs.shape}"
-            )
+        self.compute_output_shape(inputs.shape)
         y = ops.matmul(inputs, self.kernel)
         return self.activation(y if self.bias is None else y + self.bias)
 
@@ -269,6 +270,11 @@ class Dense(Layer):
         if len(input_shape) < 2 or input_shape[-1] is None:
             raise ValueError(
                 f"{self.name}: expected inputs of shape (batch, ..., size), got {input_shape}"
+            )
+        if self.built and input_shape[-1] != self.kernel.shape[0]:
+            raise ValueError(
+                f"{self.name}: expected inputs with {self.kernel.shape[0]} values on the last "
+                f"axis, got shape {input_shape}"
             )
         return *input_shape[:-1], self.units
 
@@ -334,6 +340,11 @@ class Conv2D(Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(batch, OH, OW, filters)."""
         size = _windows(self, input_shape, self.kernel_size, self.strides, self.padding)
+        if self.built and input_shape[3] != self.kernel.shape[2]:
+            raise ValueError(
+                f"{self.name}: expected images with {self.kernel.shape[2]} channels, "
+                f"got shape {input_shape}"
+            )
         return input_shape[0], *size, self.filters
 
 

@@ -42,8 +42,8 @@ def categorical_crossentropy(
     """
     y_pred = y_pred if isinstance(y_pred, Tensor) else Tensor(y_pred, requires_grad=False)
     labels = _one_hot(y_true, y_pred)
-    if y_pred.op == "softmax" and not from_logits:
-        y_pred, from_logits = y_pred.inputs[0], True
+    if y_pred.logits is not None and not from_logits:
+        y_pred, from_logits = y_pred.logits, True
     if from_logits:
         log_p = ops.log_softmax(y_pred)
     else:

@@ -30,6 +30,8 @@ class Sequential:
     Attributes:
         layers: the layers, without the `Input`.
         optimizer, loss: what `compile` was given.
+        history: what the last `fit` returned.
+        stop_training: a callback sets it to end `fit` after the epoch.
 
     >>> from micrograd_ext import layers, utils
     >>> utils.set_random_seed(0)
@@ -52,6 +54,7 @@ class Sequential:
         self._metrics: list[MeanMetricWrapper] = []
         self._loss_mean = Mean("loss")
         self.history: History | None = None
+        self.stop_training = False
         for layer in layers or ():
             self.add(layer)
 
@@ -73,21 +76,32 @@ class Sequential:
         if any(layer.name == other.name for other in self.layers):
             raise ValueError(f"add: the model has a layer called {layer.name!r} already")
         first = layer.input_shape if not self.layers else None
-        if self.input_shape is not None:
-            layer.ensure_built(self.output_shape)
-        elif first is not None:
-            layer.ensure_built(first)
+        shape = first if self.input_shape is None else self.output_shape
+        if shape is not None:
+            layer.compute_output_shape(shape)  # may object
+            layer.ensure_built(shape)
+        if self.input_shape is None:
             self.input_shape = first
         self.layers.append(layer)
         self.built = self.input_shape is not None
 
     def build(self, input_shape: Shape) -> None:
-        """Make the weights of all layers for batches of shape `input_shape`, e.g. (None, 784)."""
-        shape: Shape = (None, *input_shape[1:])
+        """Make the weights of all layers for batches of shape `input_shape`, e.g. (None, 784).
+
+        Raises ValueError, and builds nothing, if a layer cannot take what comes to it, or the
+        model is built for another shape.
+        """
+        if self.built and not self._takes(input_shape):
+            raise ValueError(
+                f"{self.name}: build: it is built for inputs of shape {self.input_shape}, "
+                f"got {input_shape}"
+            )
+        shapes: list[Shape] = [(None, *input_shape[1:])]
         for layer in self.layers:
+            shapes.append(layer.compute_output_shape(shapes[-1]))
+        for layer, shape in zip(self.layers, shapes, strict=False):
             layer.ensure_built(shape)
-            shape = layer.compute_output_shape(shape)
-        self.input_shape = (None, *input_shape[1:])
+        self.input_shape = shapes[0]
         self.built = True
 
     @property
@@ -132,7 +146,7 @@ class Sequential:
     def __call__(self, inputs: TensorLike) -> Tensor:
         """The outputs of a batch, as a Tensor with the graph behind it."""
         x = inputs if isinstance(inputs, Tensor) else Tensor(inputs, requires_grad=False)
-        if self.input_shape is not None and x.shape[1:] != self.input_shape[1:]:
+        if not self._takes(x.shape):
             raise ValueError(
                 f"{self.name}: expected inputs of shape {self.input_shape}, got {x.shape}"
             )
@@ -199,11 +213,16 @@ class Sequential:
         """
         optimizer, _ = self._compiled("fit")
         examples = self._data("fit", x, y)
-        checks = (
-            None
-            if validation_data is None
-            else self._data("fit: validation_data", *validation_data)
-        )
+        checks = None
+        if validation_data is not None:
+            if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
+                raise ValueError("fit: validation_data: expected a pair (x, y)")
+            checks = self._data("fit: validation_data", *validation_data)
+            if checks[1].shape[1:] != examples[1].shape[1:]:
+                raise ValueError(
+                    f"fit: validation_data: y: expected examples like those of shape "
+                    f"{examples[1].shape}, got {checks[1].shape}"
+                )
         size = 32 if batch_size is None else _positive("fit: batch_size", batch_size)
         epochs = _positive("fit: epochs", epochs)
         level = _verbosity("fit", verbose)
@@ -223,12 +242,13 @@ class Sequential:
         ):
             optimizer.build(variables)
 
+        logs: Logs = {}
+        self.stop_training = False
         events.on_train_begin()
         try:
             for epoch in range(epochs):
                 events.on_epoch_begin(epoch)
                 self._reset_metrics()
-                logs: Logs = {}
                 for number, (bx, by) in enumerate(_batches(examples, size, shuffle)):
                     events.on_train_batch_begin(number)
                     logs = self._train_step(bx, by, variables)
@@ -237,8 +257,10 @@ class Sequential:
                     found = self._evaluate(checks, size, events)
                     logs |= {f"val_{name}": value for name, value in found.items()}
                 events.on_epoch_end(epoch, logs)
+                if self.stop_training:
+                    break
         finally:
-            events.on_train_end()
+            events.on_train_end(logs)
         return history
 
     def evaluate(
@@ -281,7 +303,19 @@ class Sequential:
         with no_grad():
             return np.concatenate([self(bx).data for (bx,) in _batches(examples, size, False)])
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
     # ------------------------------------------------------------------ the parts of it
+
+    def _takes(self, shape: Shape) -> bool:
+        """Whether inputs of that shape are what the model is for."""
+        if self.input_shape is None:
+            return True
+        return len(shape) == len(self.input_shape) and all(
+            wanted in (None, size)
+            for wanted, size in zip(self.input_shape[1:], shape[1:], strict=True)
+        )
 
     def _compiled(self, caller: str) -> tuple[optimizers.Optimizer, losses.Loss]:
         if self.optimizer is None or self.loss is None:
@@ -300,7 +334,7 @@ class Sequential:
             if array.ndim == 0:
                 raise ValueError(f"{caller}: {name}: expected an array of examples, got a number")
         x = found[0]
-        if self.input_shape is not None and x.shape[1:] != self.input_shape[1:]:
+        if not self._takes(x.shape):
             raise ValueError(
                 f"{caller}: x: expected shape {self.input_shape} (None: any number of examples), "
                 f"got {x.shape}"
@@ -346,6 +380,7 @@ class Sequential:
         logs: Logs = {}
         with no_grad():
             for number, (bx, by) in enumerate(_batches(examples, size, False)):
+                events.on_test_batch_begin(number)
                 _, logs = self._forward(bx, by)
                 events.on_test_batch_end(number, logs)
         events.on_test_end(logs)

@@ -359,9 +359,11 @@ def softmax(x: TensorLike, axis: int = -1) -> Tensor:
         y /= y.sum(axis, keepdims=True)
         return y, lambda g: y * (g - (g * y).sum(axis, keepdims=True))
 
-    # the plain name is for the last axis: a cross entropy that finds it goes on from the logits
-    last = axis in (-1, np.ndim(x) - 1)
-    return apply("softmax" if last else f"softmax(axis={axis})", row, (x,))
+    x = x if isinstance(x, Tensor) else Tensor(x, requires_grad=False)
+    y = apply("softmax", row, (x,))
+    if axis in (-1, x.ndim - 1):
+        y.logits = x  # a cross entropy that finds them need not take logarithms of zeros
+    return y
 
 
 @op("log_softmax")

@@ -54,6 +54,11 @@ class Optimizer:
             a is not b for a, b in zip(variables, self.variables, strict=True)
         ):
             raise ValueError("apply: variables: expected those the optimizer was built with")
+        for variable, grad in zip(self.variables, grads, strict=True):
+            if grad is not None and grad.shape != variable.shape:
+                raise ValueError(
+                    f"apply: expected a gradient of shape {variable.shape}, got {grad.shape}"
+                )
         self.iterations += 1
         for variable, grad, state in zip(self.variables, grads, self._state, strict=True):
             if grad is not None:
@@ -132,6 +137,8 @@ class Adam(Optimizer):
         for argument, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
             if not 0 <= beta < 1:
                 raise ValueError(f"{argument}: expected a number in [0, 1), got {beta!r}")
+        if not epsilon >= 0:
+            raise ValueError(f"epsilon: expected a number >= 0, got {epsilon!r}")
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
@@ -141,7 +148,7 @@ class Adam(Optimizer):
         m, v = state
         t = self.iterations
         rate = self.learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        work = dx - m
+        work = np.asarray(dx - m)  # a number if x has no axes
         work *= 1 - self.beta_1
         m += work
         np.multiply(dx, dx, out=work)

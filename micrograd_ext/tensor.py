@@ -87,6 +87,7 @@ class Tensor:
         grad: ndarray of the same shape and dtype, or None before a backward pass reached it.
         inputs: the Tensors it was computed from, in order; () for a leaf.
         op: what computed it, e.g. '*'; '' for a leaf.
+        logits: what `ops.softmax` was given, if that computed it along the last axis, else None.
 
     Raises:
         TypeError: data that are not real numbers, or a dtype that is no float32 or float64.
@@ -103,6 +104,7 @@ class Tensor:
         "data",
         "grad",
         "inputs",
+        "logits",
         "name",
         "op",
         "pullbacks",
@@ -125,6 +127,7 @@ class Tensor:
         self.pullbacks: tuple[Callable[[Array], Array] | None, ...] = ()
         self.name = name
         self.requires_grad = requires_grad
+        self.logits: Tensor | None = None
 
     # ------------------------------------------------------------------ the graph
 
@@ -469,7 +472,7 @@ def apply(symbol: str, row: Row, inputs: Sequence[TensorLike]) -> Tensor:
     data, *pullbacks = row(*[x.data for x in tensors])
     out = Tensor.__new__(Tensor)  # the row made floats of floats: nothing to check
     out.data = np.asarray(data)
-    out.grad = out.name = None
+    out.grad = out.name = out.logits = None
     wanted = [x.requires_grad for x in tensors]
     out.requires_grad = True in wanted and is_grad_enabled()
     if out.requires_grad:
