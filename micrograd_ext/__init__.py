@@ -30,7 +30,9 @@ from . import (  # noqa: E402
     nn,
     ops,
     optimizers,
+    stepper,
     utils,
+    views,
 )
 from ._config import VERSION, show_config  # noqa: E402
 from ._kernels import get_num_threads, set_num_threads  # noqa: E402
@@ -39,6 +41,7 @@ from .gradcheck import gradcheck  # noqa: E402
 from .layers import Input  # noqa: E402
 from .models import Sequential  # noqa: E402
 from .tensor import Tensor, is_grad_enabled, no_grad, op  # noqa: E402
+from .views import graph_table, to_dot  # noqa: E402
 
 __version__ = VERSION
 
@@ -55,6 +58,7 @@ __all__ = [
     "get_num_threads",
     "gradcheck",
     "graph",
+    "graph_table",
     "initializers",
     "is_grad_enabled",
     "layers",
@@ -68,5 +72,8 @@ __all__ = [
     "optimizers",
     "set_num_threads",
     "show_config",
+    "stepper",
+    "to_dot",
     "utils",
+    "views",
 ]

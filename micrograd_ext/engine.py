@@ -228,6 +228,12 @@ class Value:
                 if node._y is not None:
                     node._y.grad += node._dy * node.grad
 
+    def stepper(self):
+        """Walk through the backward pass by hand; see `stepper.Stepper`."""
+        from micrograd_ext.stepper import Stepper  # noqa: PLC0415 - it is written with Values
+
+        return Stepper(self)
+
     def zero_grad(self):
         """Forget the gradient."""
         self.grad = 0.0

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Node", "Step", "backward_steps", "topological_order"]
+__all__ = ["Node", "Step", "backward_steps", "begin", "edges", "topological_order"]
 
 
 class Node(Protocol):
@@ -100,11 +100,29 @@ def backward_steps(root: Node, upstream: Any = 1.0) -> Iterator[Step]:
     a 0 None -> [3.]
     a 1 [3.] -> [6.]
     """
+    yield from edges(begin(root, upstream))
+
+
+def begin(root: Node, upstream: Any = 1.0) -> list[Any]:
+    """Make ready for `edges`: unset all grads but the leaves', give root its own; return the order.
+
+    >>> from micrograd_ext import Value
+    >>> a = Value(3.0)
+    >>> b = a * a
+    >>> order = begin(b)
+    >>> a.grad, b.grad
+    (0.0, 1.0)
+    """
     order = topological_order(root)
     for node in order:
         if node.inputs:
             node.grad = node.unset
     receive(root, upstream)
+    return order
+
+
+def edges(order: list[Any]) -> Iterator[Step]:
+    """The steps of a backward pass over nodes in topological order; see `backward_steps`."""
     for node in reversed(order):
         if not node.inputs:
             continue

@@ -7,12 +7,15 @@ import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, ParamSpec, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from . import graph
+
+if TYPE_CHECKING:
+    from .stepper import Stepper
 
 __all__ = ["Tensor", "TensorLike", "apply", "is_grad_enabled", "no_grad", "op"]
 
@@ -164,6 +167,13 @@ class Tensor:
         d(*)/d(input 0): (1,) -> (1,) None -> [3.]
         d(*)/d(input 1): (1,) -> (1,) [3.] -> [6.]
         """
+        return graph.backward_steps(self, self.start(gradient))
+
+    def start(self, gradient: TensorLike | None = None) -> Array:
+        """What `backward` starts from: the gradient if one is given, 1 for a scalar.
+
+        Raises ValueError as `backward` does.
+        """
         if not self.requires_grad:
             raise ValueError(
                 "backward: nothing to differentiate: this tensor depends on no tensor with "
@@ -175,14 +185,17 @@ class Tensor:
                     f"backward: a tensor of shape {self.shape} needs gradient=, an array of that "
                     "shape; only a scalar can do without: take .sum() or .mean() first"
                 )
-            start = np.ones_like(self.data)
-        else:
-            start = _as_array(gradient, self.dtype)
-            if start.shape != self.shape:
-                raise ValueError(
-                    f"backward: gradient: expected shape {self.shape}, got {start.shape}"
-                )
-        return graph.backward_steps(self, start)
+            return np.ones_like(self.data)
+        start = _as_array(gradient, self.dtype)
+        if start.shape != self.shape:
+            raise ValueError(f"backward: gradient: expected shape {self.shape}, got {start.shape}")
+        return start
+
+    def stepper(self, gradient: TensorLike | None = None) -> Stepper:
+        """Walk through the backward pass by hand; see `stepper.Stepper`."""
+        from .stepper import Stepper  # noqa: PLC0415 - it is written with Tensors and Values
+
+        return Stepper(self, gradient)
 
     def zero_grad(self) -> None:
         """Forget the gradient."""

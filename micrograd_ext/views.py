@@ -1,0 +1,154 @@
+"""Graphs to look at: a tree, a table, and text for Graphviz."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import graph
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["graph_table", "to_dot"]
+
+MOST_LINES = 200
+
+INFIX = {"+", "-", "*", "/", "**"}
+BLUE, ORANGE, BOLD, OFF = "\x1b[34m", "\x1b[33;1m", "\x1b[1m", "\x1b[0m"
+
+
+def number(x: float) -> str:
+    """A number as one would write it, up to six digits.
+
+    >>> number(-6.0), number(0.1 + 0.2)
+    ('-6', '0.3')
+    """
+    return f"{x + 0.0:.6g}"
+
+
+class Labels:
+    """What to call the nodes: their own names; v1, v2, ... for those without, constants by value.
+
+    >>> from micrograd_ext import Value
+    >>> a = Value(2.0, name="a")
+    >>> order = graph.topological_order(a * 3 + a)
+    >>> [Labels(order)[node] for node in order]
+    ['a', '3', 'v1', 'v2']
+    """
+
+    def __init__(self, order: list[Any]) -> None:
+        self._ranks = {node: i for i, node in enumerate(order)}
+        taken = {node.name for node in order if node.name}
+        self._labels: dict[Any, str] = {}
+        count = 0
+        for node in order:
+            if node.name:
+                self._labels[node] = node.name
+            elif not node.inputs and np.ndim(node.data) == 0:
+                self._labels[node] = number(float(node.data))
+            else:
+                count += 1
+                while f"v{count}" in taken:
+                    count += 1
+                self._labels[node] = f"v{count}"
+
+    def __getitem__(self, node: Any) -> str:
+        return self._labels[node]
+
+    def rank(self, node: Any) -> int:
+        """The node's place in the topological order."""
+        return self._ranks[node]
+
+    def formula(self, node: Any) -> str:
+        """How the node was computed: 'e = a * b', or its label alone for a leaf."""
+        if not node.inputs:
+            return self[node]
+        names = [self[child] for child in node.inputs]
+        if node.op in INFIX and len(names) == 2:
+            return f"{self[node]} = {names[0]} {node.op} {names[1]}"
+        return f"{self[node]} = {node.op}({', '.join(names)})"
+
+
+def shown(x: Any) -> str:
+    """A number, or an array's shape and norm."""
+    if x is None or np.ndim(x) == 0:
+        return "None" if x is None else number(float(x))
+    return f"{'x'.join(map(str, np.shape(x)))} |{number(float(np.linalg.norm(x)))}|"
+
+
+def draw(root: Any, labels: Labels, mark: graph.Step | None = None, colour: bool = False) -> str:
+    """The graph as a tree of text; what has been drawn above is not drawn again below."""
+    lines: list[str] = []
+    drawn: set[Any] = set()
+    # node, what stands before its line and its children's, and the edge it is drawn for
+    stack: list[tuple[Any, str, str, tuple[Any, int] | None]] = [(root, "", "", None)]
+    while stack:
+        node, before, below, edge = stack.pop()
+        if len(lines) == MOST_LINES:
+            lines.append(f"... and more: this shows {MOST_LINES} lines")
+            break
+        again = node in drawn and bool(node.inputs)
+        text = f"{labels[node]} (see above)" if again else labels.formula(node)
+        text = f"{BOLD}{text}{OFF}" if colour else text
+        if not again:
+            grad = f"grad {shown(node.grad)}"
+            text += f"   data {shown(node.data)}   {f'{BLUE}{grad}{OFF}' if colour else grad}"
+        if mark is not None and edge == (mark.node, mark.slot):
+            text += f"   {ORANGE}<- next{OFF}" if colour else "   <- next"
+        lines.append(before + text)
+        if again:
+            continue
+        drawn.add(node)
+        last = len(node.inputs) - 1
+        for slot in range(last, -1, -1):
+            corner, rest = ("└── ", "    ") if slot == last else ("├── ", "│   ")
+            stack.append((node.inputs[slot], below + corner, below + rest, (node, slot)))
+    return "\n".join(lines)
+
+
+def graph_table(root: Any) -> Table:
+    """The nodes as a table for rich, each after its inputs; prints in terminals and notebooks.
+
+    >>> from rich.console import Console
+    >>> from micrograd_ext import Value
+    >>> a = Value(2.0, name="a")
+    >>> Console(width=60, color_system=None).print(graph_table(a * a))  # doctest: +SKIP
+    """
+    from rich.table import Table  # noqa: PLC0415 - slow to import
+
+    order = graph.topological_order(root)
+    labels = Labels(order)
+    table = Table("node", "op", "inputs", "data", "grad")
+    for node in order:
+        inputs = ", ".join(labels[child] for child in node.inputs)
+        table.add_row(labels[node], node.op, inputs, shown(node.data), shown(node.grad))
+    return table
+
+
+def to_dot(root: Any) -> str:
+    r"""The graph in Graphviz's language: a box for each node, an edge for each input.
+
+    >>> from micrograd_ext import Value
+    >>> a = Value(2.0, name="a")
+    >>> print(to_dot(a * a))
+    digraph {
+      rankdir=LR; node [shape=record];
+      n0 [label="a | data 2 | grad 0"];
+      n1 [label="v1 = a * a | data 4 | grad 0"];
+      n0 -> n1;
+      n0 -> n1;
+    }
+    """
+    order = graph.topological_order(root)
+    labels = Labels(order)
+    lines = ["digraph {", "  rankdir=LR; node [shape=record];"]
+    edges = []
+    for node in order:
+        text = f"{labels.formula(node)} | data {shown(node.data)} | grad {shown(node.grad)}"
+        for special in '\\"{}<>':
+            text = text.replace(special, "\\" + special)
+        lines.append(f'  n{labels.rank(node)} [label="{text}"];')
+        edges += [f"  n{labels.rank(child)} -> n{labels.rank(node)};" for child in node.inputs]
+    return "\n".join([*lines, *edges, "}"])
