@@ -75,6 +75,6 @@ def _differences(
         for side in (middle + eps, middle - eps):
             x.data[index] = side
             with no_grad():
-                sides.append(f(*points).data)
+                sides.append(f(*points).data.copy())  # f may return a view of x
         x.data[index] = middle
         yield index, float(((sides[0] - sides[1]) * direction).sum()) / (2 * eps)

@@ -1,0 +1,326 @@
+"""Tensors as a graph: edges, accumulation, modes, memory; and as arrays: types, errors, looks."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+import pytest
+
+from micrograd_ext import Tensor, gradcheck, is_grad_enabled, no_grad, ops
+from micrograd_ext.graph import topological_order
+
+
+def doubles(x: Any, **how: Any) -> Tensor:
+    return Tensor(np.array(x, np.float64), **how)
+
+
+# ------------------------------------------------------------------ the graph
+
+
+def test_two_edges_to_one_node() -> None:
+    a = doubles(3.0)
+    (a * a).backward()
+    assert a.grad == 6
+    a.zero_grad()
+    (a + a).backward()
+    assert a.grad == 2
+    assert (a * a).inputs == (a, a)
+
+
+def test_leaves_accumulate_and_other_nodes_start_afresh() -> None:
+    a, b, d = doubles(3.0), doubles(2.0), doubles(1.0)
+    s = a + b
+    e = s * d
+    e.backward()
+    e.backward()
+    assert (a.grad, b.grad, d.grad, s.grad, e.grad) == (2, 2, 10, 1, 1)
+    x = doubles(3.0)
+    y = x * x * x
+    y.backward()
+    x.zero_grad()
+    y.backward()
+    assert x.grad == 27
+
+
+def test_leaves_own_their_gradients() -> None:
+    a, b = doubles([1.0, 2.0]), doubles([3.0, 4.0])
+    start = np.ones(2)
+    (a + b).backward(start)
+    a.grad *= 100
+    np.testing.assert_array_equal(b.grad, 1)
+    np.testing.assert_array_equal(start, 1)
+    y = a.reshape(2, 1).T.sum()
+    a.zero_grad()
+    y.backward()
+    a.grad += 1  # what a broadcast would have left read-only
+
+
+def test_gradients_of_a_leaf_itself() -> None:
+    x = doubles([1.0, 2.0])
+    x.backward([5.0, 6.0])
+    x.backward([1.0, 1.0])
+    np.testing.assert_array_equal(x.grad, [6, 7])
+
+
+def test_constants_get_no_gradient() -> None:
+    x, fixed = doubles([1.0]), doubles([2.0], requires_grad=False)
+    constant = np.array([3.0])
+    y = x * fixed + constant
+    y.backward()
+    assert fixed.grad is None
+    assert x.grad == 2
+    assert [child.requires_grad for child in y.inputs] == [True, False]
+    assert not (fixed * 2).requires_grad
+    assert (fixed * 2).inputs == ()
+
+
+def test_steps_are_the_edges_and_fit_together() -> None:
+    x, w = doubles([[1.0, 2.0]], name="x"), doubles([[3.0], [4.0]], name="w")
+    y = ops.tanh(x @ w + x.sum()).sum()
+    order = topological_order(y)
+    grads = dict.fromkeys(order)
+    grads[y] = np.ones(())
+    steps = list(y.backward_steps())
+    assert len(steps) == sum(len(node.inputs) for node in order)
+    for step in steps:
+        assert step.node.inputs[step.slot] is step.input
+        np.testing.assert_equal(step.before, grads[step.input])
+        np.testing.assert_equal(step.upstream, grads[step.node])
+        np.testing.assert_allclose(step.local.pull(step.upstream).sum(), step.sent.sum())
+        before = 0 if step.before is None else step.before
+        np.testing.assert_array_equal(step.after, before + step.sent)
+        grads[step.input] = step.after
+    np.testing.assert_array_equal(x.grad, grads[x])
+    assert repr(steps[-1].local).startswith("d(")
+
+
+def test_topological_order_of_a_diamond() -> None:
+    a = Tensor(1.0, name="a")
+    b, c = a * 2, a * 3
+    order = topological_order(b + c)
+    assert order[-1].inputs == (b, c)
+    for node in order:
+        assert all(order.index(child) < order.index(node) for child in node.inputs)
+    assert len(order) == len(set(order))
+
+
+@pytest.mark.parametrize(
+    ("start", "message"),
+    [
+        (lambda: doubles([1.0, 2.0]).backward(), r"shape \(2,\) needs gradient="),
+        (lambda: doubles([1.0]).backward([1.0, 2.0]), r"expected shape \(1,\), got \(2,\)"),
+        (lambda: doubles([1.0], requires_grad=False).backward(), "nothing to differentiate"),
+        (lambda: doubles([1.0]).detach().backward(), "nothing to differentiate"),
+    ],
+)
+def test_backward_needs_something_to_go_by(start: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        start()
+
+
+def test_a_long_chain() -> None:
+    x = doubles(1.0)
+    y = x
+    for _ in range(100_000):
+        y = y + x
+    y.backward()
+    assert x.grad == 100_001
+    assert "op='+'" in repr(y)
+    del y
+
+
+def test_dropping_the_result_frees_the_graph_at_once() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        x = doubles([1.0, 2.0])
+        inner = ops.conv2d(x.reshape(1, 1, 2, 1), np.ones((1, 1, 1, 1)))
+        y = ops.softmax(inner.reshape(1, 2)).sum()
+        y.backward()
+        gone = weakref.ref(inner), weakref.ref(y)
+        del inner, y
+        assert [each() for each in gone] == [None, None]
+    finally:
+        gc.enable()
+
+
+# ------------------------------------------------------------------ no_grad, detach
+
+
+def test_no_grad_nests_and_survives_exceptions() -> None:
+    x = doubles([1.0])
+    with no_grad():
+        with no_grad():
+            assert not (x * 2).requires_grad
+        assert not is_grad_enabled()
+    assert is_grad_enabled()
+    with pytest.raises(KeyError), no_grad():
+        raise KeyError
+    assert is_grad_enabled()
+
+    @no_grad()
+    def double(v: Tensor) -> Tensor:
+        return v * 2
+
+    for _ in range(2):
+        assert not double(x).requires_grad
+    assert (x * 2).requires_grad
+
+
+def test_no_grad_is_for_one_thread() -> None:
+    seen: list[bool] = []
+    with no_grad():
+        thread = threading.Thread(target=lambda: seen.append(is_grad_enabled()))
+        thread.start()
+        thread.join()
+    assert seen == [True]
+
+
+def test_detach_shares_the_data_only() -> None:
+    x = doubles([1.0, 2.0])
+    cut = (x * 3).detach()
+    assert cut.inputs == ()
+    (x * cut).sum().backward()
+    np.testing.assert_array_equal(x.grad, cut.data)
+
+
+# ------------------------------------------------------------------ by hand
+
+
+def test_a_two_layer_network_by_hand() -> None:
+    """Y = W2 sigma(W1 x + b1) + b2, L = (yhat - y)**2 with its gradients written out."""
+    random = np.random.default_rng(3)
+    x, y = random.standard_normal((1, 4)), random.standard_normal((1, 1))
+    w1, b1, w2, b2 = (doubles(random.standard_normal(s)) for s in ((4, 5), 5, (5, 1), 1))
+    y1 = ops.sigmoid(x @ w1 + b1)
+    yhat = y1 @ w2 + b2
+    loss = ((yhat - y) ** 2).sum()
+    loss.backward()
+
+    s = 1 / (1 + np.exp(-(x @ w1.data + b1.data)))
+    error = 2 * (s @ w2.data + b2.data - y)
+    hidden = error * w2.data.T * s * (1 - s)
+    for found, expected in (
+        (w2.grad, s.T * error),
+        (b2.grad, error[0]),
+        (w1.grad, x.T @ hidden),
+        (b1.grad, hidden[0]),
+    ):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+
+
+# ------------------------------------------------------------------ gradcheck
+
+
+def test_gradcheck_finds_what_is_wrong() -> None:
+    from micrograd_ext import op
+
+    @op("wrong")
+    def wrong(x: Any, /) -> Any:
+        return x * x, lambda g: g * x
+
+    with pytest.raises(AssertionError, match=r"input 0, element \(1,\): backward gives .* give"):
+        gradcheck(wrong, [0.0, 3.0])
+    with pytest.raises(AssertionError, match="input 1"):
+        gradcheck(lambda x, y: x * y.detach(), [2.0], [3.0])
+    with pytest.raises(TypeError, match="expected it to return a Tensor, got float"):
+        gradcheck(lambda x: 1.0, [2.0])
+    with pytest.raises(ValueError, match="expected float64 throughout, got a result of float32"):
+        gradcheck(lambda x: x.astype("float32"), [2.0])
+    x = Tensor([2.0])
+    assert gradcheck(lambda v: v * v, x)
+    assert (x.dtype, x.grad) == (np.float32, None)
+
+
+# ------------------------------------------------------------------ as an array
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype"),
+    [
+        (1, np.float32),
+        (1.5, np.float32),
+        (True, np.float32),
+        ([1, 2], np.float32),
+        ([[1.5], [2]], np.float32),
+        (np.arange(3), np.float32),
+        (np.arange(3, dtype=np.float16), np.float32),
+        (np.ones(2, np.float32), np.float32),
+        (np.ones(2), np.float64),
+        (np.ones(2, ">f8"), np.float64),
+        (np.float64(1), np.float64),
+        (Tensor(np.ones(2)), np.float64),
+    ],
+)
+def test_types(data: Any, dtype: Any) -> None:
+    x = Tensor(data)
+    assert x.dtype == dtype
+    assert x.data.dtype.isnative
+    assert Tensor(data, dtype="float64").dtype == np.float64
+
+
+@pytest.mark.parametrize("data", ["x", None, 1j, [1, "x"], [None], {}, object()])
+def test_what_is_no_array_of_numbers(data: Any) -> None:
+    with pytest.raises(TypeError, match="expected real numbers, got"):
+        Tensor(data)
+
+
+def test_wrong_data_and_types() -> None:
+    with pytest.raises(ValueError, match="cannot make an array of list"):
+        Tensor([[1.0], [1.0, 2.0]])
+    with pytest.raises(TypeError, match="dtype: expected float32 or float64, got int"):
+        Tensor([1], dtype=int)
+
+
+def test_no_copy_where_none_is_needed() -> None:
+    array = np.ones(3, np.float32)
+    assert Tensor(array).data is array
+    assert Tensor(Tensor(array)).numpy() is array
+
+
+def test_numpys_attributes() -> None:
+    x = doubles([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], name="x")
+    assert (x.shape, x.ndim, x.size, len(x), x.T.shape) == ((2, 3), 2, 6, 2, (3, 2))
+    assert x.tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert [row.data.tolist() for row in x] == x.tolist()
+    assert (x[1, 2].item(), float(x[0, 0]), bool(x[0, 0])) == (6, 1, True)
+    assert (x.argmax(), x.argmin(axis=1).tolist()) == (5, [0, 0])
+    np.testing.assert_array_equal(np.asarray(x), x.data)
+    assert np.array(x) is not x.data
+    np.testing.assert_array_equal(x > 3, x.data > 3)
+    np.testing.assert_array_equal(x < 3, x.data < 3)
+    np.testing.assert_array_equal(x <= x.T.T, np.ones((2, 3)))
+    assert x != Tensor(x)
+    assert len({x, Tensor(x)}) == 2
+    assert repr(x[0]) == "Tensor([1., 2., 3.], shape=(3,), dtype=float64, op='getitem')"
+    assert repr(Tensor(2.0, name="a")) == "Tensor(2., shape=(), dtype=float32, name='a')"
+    with pytest.raises(TypeError, match="without axes"):
+        len(x[0, 0])
+    with pytest.raises(ValueError, match=r"convert|size|truth"):
+        x.item()
+
+
+def test_numpy_does_not_take_tensors_by_surprise() -> None:
+    x = doubles([1.0, 2.0])
+    with pytest.raises(TypeError):
+        np.exp(x)  # type: ignore[call-overload]
+    y = np.array([3.0, 4.0]) * x
+    assert isinstance(y, Tensor)
+    np.testing.assert_array_equal(y.data, [3, 8])
+
+
+@pytest.mark.parametrize("prepare", [lambda a: a.T, lambda a: a[::-1, ::2], np.asfortranarray])
+def test_layouts(prepare: Any) -> None:
+    array = prepare(np.arange(24.0).reshape(4, 6) - 11.5)
+    array.setflags(write=False)
+    x = Tensor(array)
+    for f in (ops.relu, ops.tanh, lambda v: v @ v.T, lambda v: v.reshape(-1)):
+        y, twin = f(x), f(Tensor(np.ascontiguousarray(array)))
+        np.testing.assert_array_equal(y.data, twin.data)
+        x.zero_grad()
+        y.backward(np.ones_like(y.data))
+        assert x.grad.shape == x.shape
