@@ -12,11 +12,10 @@ product, convolution and max-pooling.
 array([2., 4., 6.], dtype=float32)
 """
 
-from . import _pure
+from . import _prepare  # noqa: F401 - first of all
 
-_pure.choose_engine()  # before anything imports the engine
-
-from . import (  # noqa: E402
+# isort: split
+from . import (
     activations,
     callbacks,
     datasets,
@@ -34,14 +33,14 @@ from . import (  # noqa: E402
     utils,
     views,
 )
-from ._config import VERSION, show_config  # noqa: E402
-from ._kernels import get_num_threads, set_num_threads  # noqa: E402
-from .engine import Value  # noqa: E402
-from .gradcheck import gradcheck  # noqa: E402
-from .layers import Input  # noqa: E402
-from .models import Sequential  # noqa: E402
-from .tensor import Tensor, is_grad_enabled, no_grad, op  # noqa: E402
-from .views import graph_table, to_dot  # noqa: E402
+from ._config import VERSION, show_config
+from ._kernels import get_num_threads, set_num_threads
+from .engine import Value
+from .gradcheck import gradcheck
+from .layers import Input
+from .models import Sequential
+from .tensor import Tensor, is_grad_enabled, no_grad, op
+from .views import graph_table, to_dot
 
 __version__ = VERSION
 

@@ -822,6 +822,23 @@ def test_set_num_threads() -> None:
         np.testing.assert_array_equal(_kernels.conv2d(x, w), expected)
 
 
+def test_threads_keep_to_their_own_scratch() -> None:
+    """Work long enough for threads to be in the same place at the same time, many times over."""
+    x, w = numbers(24, 28, 28, 8), numbers(3, 3, 8, 17)
+    a, b = numbers(600, 400), numbers(400, 200)
+    y = _kernels.conv2d(x, w, padding="same", threads=1)
+    for kernel, arrays, how in (
+        (_kernels.matmul, (a, b), {}),
+        (_kernels.conv2d, (x, w), {"padding": "same"}),
+        (_kernels.conv2d_dx, (y, w, x.shape), {"padding": "same"}),
+        (_kernels.conv2d_dw, (x, y, w.shape), {"padding": "same"}),
+    ):
+        expected = kernel(*arrays, **how, threads=1)
+        for threads in (2, 3, 8) * 5:
+            found = kernel(*arrays, **how, threads=threads)
+            np.testing.assert_array_equal(found, expected, err_msg=f"{kernel}, {threads} threads")
+
+
 def test_kernels_called_from_several_threads_at_once() -> None:
     x, w = numbers(9, 20, 20, 8), numbers(3, 3, 8, 16)
     expected = _kernels.conv2d(x, w)
@@ -995,3 +1012,32 @@ def test_docstring(name: str) -> None:
     report: list[str] = []
     doctest.DocTestRunner(optionflags=flags, verbose=False).run(example, out=report.append)
     assert not report, "".join(report)
+
+
+# ------------------------------------------------------------------ the OpenMP runtime
+
+SHOW_PATIENCE = """
+import os
+seen = {}
+for name in ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY"):
+    seen[name] = os.environ.get(name)
+from micrograd_ext import _openmp
+after = {name: os.environ.get(name) for name in seen}
+with _openmp.patience():
+    inside = {name: os.environ.get(name) for name in seen}
+print(seen == after, inside["GOMP_SPINCOUNT"], inside["KMP_BLOCKTIME"])
+"""
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, "True 1000 0"),
+        ({"OMP_WAIT_POLICY": "active"}, "True None None"),
+        ({"GOMP_SPINCOUNT": "7"}, "True 7 None"),
+    ],
+)
+def test_waiting_threads_sleep_unless_the_user_chose(
+    environment: dict[str, str], expected: str
+) -> None:
+    assert run_python(SHOW_PATIENCE, **environment).stdout.strip() == expected

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -435,3 +437,384 @@ def test_a_small_network_by_gradcheck() -> None:
 
     inputs = numbers(2, 6, 6, 1), numbers(3, 3, 1, 2), numbers(2), numbers(8, 3)
     assert gradcheck(loss, *inputs)
+
+
+# ------------------------------------------------------------------ awkward shapes
+
+BINARY = [ops.add, ops.subtract, ops.multiply, ops.divide, ops.power, ops.maximum, ops.minimum]
+
+
+@pytest.mark.parametrize("op", BINARY)
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((), ()),
+        ((3, 1), (1, 4)),
+        ((4,), (2, 3, 4)),
+        ((2, 1, 3), (4, 1)),
+        ((1, 1), (2,)),
+        ((0, 3), (3,)),
+        ((0,), (1,)),
+    ],
+)
+def test_broadcasting_of_both_sides(op: Callable[..., Tensor], one: Any, other: Any) -> None:
+    x, y = positive(*one), 0.97 * positive(*other)
+    expected = getattr(np, op.__name__)(x, y)
+    found = op(x, y).data
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert gradcheck(op, x, y)
+
+
+@pytest.mark.parametrize("mask", [True, [True, False, True], [[True], [False]], [0, 2, -1]])
+@pytest.mark.parametrize("shapes", [((), ()), ((2, 3), ()), ((3,), (2, 1)), ((2, 3), (2, 3))])
+def test_where_broadcasts_all_three(mask: Any, shapes: Any) -> None:
+    x, y = numbers(*shapes[0]), numbers(*shapes[1], seed=1)
+    np.testing.assert_array_equal(ops.where(mask, x, y).data, np.where(mask, x, y), strict=True)
+    assert gradcheck(lambda x, y: ops.where(mask, x, y), x, y)
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "args"),
+    [
+        ("reshape", (2, 6), (-1,)),
+        ("reshape", (1,), ((),)),
+        ("reshape", (), ((1, 1),)),
+        ("transpose", (), ()),
+        ("transpose", (2, 3, 4), ()),
+        ("transpose", (2, 3, 4), ((1, 2, 0),)),
+        ("transpose", (2, 3, 4), ((-1, 0, -2),)),
+        ("expand_dims", (), (0,)),
+        ("expand_dims", (2, 3), (-1,)),
+        ("squeeze", (1, 3, 1), (-1,)),
+        ("squeeze", (1, 3, 1), ((0, 2),)),
+        ("broadcast_to", (), ((2, 3),)),
+        ("broadcast_to", (1, 2), ((3, 2),)),
+        ("broadcast_to", (3,), ((3,),)),
+    ],
+)
+def test_shapes(name: str, shape: tuple[int, ...], args: Any) -> None:
+    x, op = numbers(*shape), getattr(ops, name)
+    np.testing.assert_array_equal(op(x, *args).data, getattr(np, name)(x, *args), strict=True)
+    assert gradcheck(lambda v: op(v, *args), x)
+
+
+@pytest.mark.parametrize(
+    ("name", "axis", "shapes"),
+    [
+        ("concatenate", 0, [(3,)]),
+        ("concatenate", 0, [(1, 3), (2, 3)]),
+        ("concatenate", -1, [(2, 2, 1), (2, 2, 3)]),
+        ("concatenate", 0, [(0, 3), (2, 3), (0, 3)]),
+        ("stack", 0, [(), (), ()]),
+        ("stack", 0, [(3,)]),
+        ("stack", -2, [(2, 3), (2, 3)]),
+    ],
+)
+def test_joining(name: str, axis: int, shapes: list[tuple[int, ...]]) -> None:
+    xs = [numbers(*shape, seed=i) for i, shape in enumerate(shapes)]
+    joined = getattr(ops, name)(xs, axis)
+    np.testing.assert_array_equal(joined.data, getattr(np, name)(xs, axis), strict=True)
+    assert gradcheck(lambda *vs: getattr(ops, name)(vs, axis), *xs)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        np.int64(1),
+        (1, np.int64(-1)),
+        (np.array([2, 2]), slice(1, 3)),
+        ([], slice(None)),
+        np.arange(12).reshape(3, 4) % 3 == 0,
+        ...,
+        (0, None, slice(None)),
+    ],
+    ids=str,
+)
+def test_indexing_with_what_numpy_takes(index: Any) -> None:
+    x = numbers(3, 4)
+    np.testing.assert_array_equal(Tensor(x)[index].data, x[index])
+    assert gradcheck(lambda v: v[index], x)
+
+
+def test_repeated_indices_get_every_gradient() -> None:
+    x = Tensor(np.arange(4.0))
+    x[[1, 1, 3, 1]].backward(np.array([1.0, 10.0, 100.0, 1000.0]))
+    np.testing.assert_array_equal(x.grad, [0, 1011, 0, 100])
+
+
+def test_indexing_with_tensors() -> None:
+    x = Tensor(np.arange(6.0).reshape(2, 3))
+    np.testing.assert_array_equal(x[x > 2].data, [3, 4, 5])
+    with pytest.raises(IndexError):
+        x[Tensor([0.0, 1.0])]  # floats are no indices
+
+
+def test_gradients_of_overlapping_views_add_up() -> None:
+    x = Tensor(np.arange(6.0).reshape(2, 3))
+    (x[0] + x.T[:, 1] + ops.broadcast_to(x[:1, :1], (1, 3))[0]).sum().backward()
+    np.testing.assert_array_equal(x.grad, [[4, 1, 1], [1, 1, 1]])
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "var", "max", "min"])
+def test_axes_may_be_numpys_integers(name: str) -> None:
+    x = numbers(2, 3)
+    for axis in ((np.int32(0), np.int64(1)), np.int64(1)):
+        expected = getattr(np, name)(x, axis=axis)
+        np.testing.assert_allclose(getattr(ops, name)(Tensor(x), axis=axis).data, expected)
+
+
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_the_largest_of_each_of_no_lines(name: str) -> None:
+    x = Tensor(np.zeros((0, 3)))
+    y = getattr(ops, name)(x, 1)  # as in numpy: no line, so no empty line
+    assert y.shape == (0,)
+    y.backward(np.zeros(0))
+    assert x.grad.shape == (0, 3)
+
+
+# ------------------------------------------------------------------ corners of functions
+
+
+@pytest.mark.parametrize(
+    ("base", "exponent", "value", "dbase", "dexponent"),
+    [
+        (0, 1, 0, 1, 0),
+        (0, 0.5, 0, np.inf, 0),
+        (5, 0, 1, 0, math.log(5)),
+        (-2, 2, 4, -4, np.nan),
+        (-2, 0, 1, 0, np.nan),
+        (4, -0.5, 0.5, -0.0625, 0.5 * math.log(4)),
+        (np.nan, 2, np.nan, np.nan, np.nan),
+        (np.inf, 2, np.inf, np.inf, np.inf),
+    ],
+)
+def test_more_powers(base: float, exponent: float, value: Any, dbase: Any, dexponent: Any) -> None:
+    x, y = Tensor(np.array([float(base)])), Tensor(np.array([float(exponent)]))
+    z = x**y
+    z.backward()
+    np.testing.assert_allclose([z.data, x.grad, y.grad], [[value], [dbase], [dexponent]])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("op", "x", "value", "gradient"),
+    [
+        (ops.sigmoid, [1000, -1000, 0], [1, 0, 0.5], [0, 0, 0.25]),
+        (ops.tanh, [1000, -1000, 0], [1, -1, 0], [0, 0, 1]),
+        (ops.relu, [np.inf, -np.inf], [np.inf, 0], [1, 0]),
+        (ops.softmax, [-1000, -1000], [0.5, 0.5], [0, 0]),
+        (ops.softmax, [0, -np.inf], [1, 0], [0, 0]),
+        (ops.log_softmax, [1000, -1000], [0, -2000], [-1, 1]),
+        (ops.log_softmax, [-1e30, 1e30], [-2e30, 0], [1, -1]),
+        (ops.log_softmax, [0, -np.inf], [0, -np.inf], [-1, 1]),
+    ],
+)
+def test_more_extremes(op: Any, x: Any, value: Any, gradient: Any, dtype: Any) -> None:
+    given = Tensor(np.array(x, dtype))
+    y = op(given)
+    y.backward(np.ones_like(y.data))
+    np.testing.assert_allclose(y.data, np.array(value, dtype), rtol=1e-6)
+    np.testing.assert_allclose(given.grad, gradient, atol=1e-6)
+
+
+def test_the_gradient_of_sigmoid_in_its_tails() -> None:
+    found = grad_of(ops.sigmoid, -700.0, -40.0, 40.0, 700.0)
+    np.testing.assert_allclose(found, np.exp([-700.0, -40.0, -40.0, -700.0]), rtol=1e-12)
+
+
+def test_nan_gets_the_gradient_of_what_it_won() -> None:
+    nan = math.nan
+    for op in (ops.maximum, ops.minimum):
+        x, y = Tensor([nan, 1, nan]), Tensor([1, nan, nan])
+        op(x, y).sum().backward()
+        assert (x.grad.tolist(), y.grad.tolist()) == ([1, 0, 1], [0, 1, 0])
+    for op in (ops.max, ops.min):
+        assert grad_of(op, 5.0, nan, nan) == [0, 1, 0]
+    assert grad_of(ops.relu, nan) == [1]
+
+
+# ------------------------------------------------------------------ types, order, memory
+
+
+@pytest.mark.parametrize("op", BINARY)
+def test_each_gradient_has_its_inputs_type(op: Callable[..., Tensor]) -> None:
+    for types in ((np.float32, np.float64), (np.float64, np.float32)):
+        x, y = (Tensor([1.5, 2.0], dtype=dtype) for dtype in types)
+        op(x, y).sum().backward()
+        assert (x.grad.dtype, y.grad.dtype) == types
+    for other in (2, True, [1, 2], np.float64(2), np.array(2.0), np.array([1, 2], np.float16)):
+        for flip in (False, True):
+            x = Tensor([1.0, 2.0])
+            y = op(other, x) if flip else op(x, other)
+            assert y.dtype == np.float32
+            y.sum().backward()
+            assert x.grad.dtype == np.float32
+
+
+@pytest.mark.parametrize("number", [0.5, np.float32(0.5), np.float64(0.5)], ids=repr)
+def test_settings_do_not_decide_on_the_type(number: Any) -> None:
+    x = Tensor([-1.0, 2.0])
+    assert ops.leaky_relu(x, number).dtype == np.float32
+    assert ops.clip(x, -number, number).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["cos", "exp", "leaky_relu", "log_softmax", "max", "relu", "sigmoid", "softmax", "sum", "var"],
+)
+def test_a_single_number_stays_float32(name: str) -> None:
+    x = Tensor(2.0)
+    y = getattr(ops, name)(x)
+    assert y.dtype == np.float32
+    y.backward()
+    assert x.grad.dtype == np.float32
+
+
+def test_mixed_types_in_kernels() -> None:
+    for op, shapes in (
+        (ops.matmul, [(3, 4), (4, 2)]),
+        (ops.conv2d, [(1, 3, 3, 2), (2, 2, 2, 1), (1,)]),
+    ):
+        for types in itertools.product([np.float32, np.float64], repeat=len(shapes)):
+            xs = [Tensor(numbers(*s), dtype=t) for s, t in zip(shapes, types, strict=True)]
+            y = op(*xs)
+            assert y.dtype == np.result_type(*types)
+            y.sum().backward()
+            assert [x.grad.dtype for x in xs] == list(types)
+
+
+@pytest.mark.parametrize("f", [operator.add, operator.sub, operator.mul, operator.truediv, pow])
+def test_an_array_may_come_first(f: Any) -> None:
+    array = np.array([[1.0, 2.0], [3.0, 4.0]])
+    x = Tensor(np.array([0.5, 1.5]))
+    for other in (array, array.tolist(), 2, np.float64(2), np.int64(2), np.array(2.0)):
+        for found, expected in ((f(other, x), f(other, x.data)), (f(x, other), f(x.data, other))):
+            assert isinstance(found, Tensor)
+            np.testing.assert_allclose(found.data, expected)
+    assert gradcheck(lambda v: f(array, v), x)
+
+
+def test_a_matrix_may_come_first() -> None:
+    a, x = np.array([[1.0, 2.0], [3.0, 4.0]]), Tensor(np.array([[5.0], [6.0]]))
+    for first in (a, a.tolist()):
+        y = first @ x
+        assert isinstance(y, Tensor)
+        np.testing.assert_array_equal(y.data, [[17], [39]])
+    y.sum().backward()
+    np.testing.assert_array_equal(x.grad, [[4], [6]])
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        np.asfortranarray,
+        lambda x: np.ascontiguousarray(x[::-1])[::-1],
+        lambda x: np.repeat(x, 2, axis=-1)[..., ::2],
+        lambda x: x.astype(x.dtype.newbyteorder()),
+    ],
+    ids=["Fortran", "backwards", "strided", "other byte order"],
+)
+@pytest.mark.parametrize("name", ROWS)
+def test_data_may_lie_anyhow(name: str, layout: Any) -> None:
+    """And may be read-only, and so may the gradient that backward is given."""
+    call, _, inputs = ROWS[name]
+    frozen = [np.broadcast_to(layout(x), x.shape) for x in inputs]
+    assert not any(x.flags.writeable for x in frozen)
+    results = []
+    for arrays in (inputs, frozen):
+        xs = [Tensor(x) for x in arrays]
+        y = call(*xs)
+        upstream = np.cos(np.arange(y.size)).reshape(y.shape)
+        y.backward(np.broadcast_to(upstream, y.shape))
+        results.append([y.data, *(x.grad for x in xs)])
+    for found, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
+
+
+def test_unaligned_data() -> None:
+    array = np.zeros(12 * 8 + 1, np.uint8)[1:].view(np.float64).reshape(1, 3, 4, 1)
+    array[...] = numbers(1, 3, 4, 1)
+    assert not array.flags.aligned
+    kernel = np.ones((2, 2, 1, 1))
+    for f in (
+        ops.relu,
+        ops.max_pool2d,
+        lambda v: ops.conv2d(v, kernel),
+        lambda v: v.reshape(3, 4) @ v.reshape(4, 3),
+    ):
+        np.testing.assert_array_equal(f(Tensor(array)).data, f(Tensor(array.copy())).data)
+
+
+# ------------------------------------------------------------------ float32 kernels, bad arguments
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("k", [1, 3, 5])
+@pytest.mark.parametrize(
+    ("size", "c", "f", "stride"), [(8, 8, 16, 1), (32, 8, 16, 2), (32, 16, 8, 1), (14, 8, 16, 2)]
+)
+def test_convolution_in_float32(
+    size: int, c: int, f: int, stride: int, k: int, padding: str
+) -> None:
+    arrays = [numbers(*s, seed=k) for s in ((2, size, size, c), (k, k, c, f), (f,))]
+    results = []
+    for dtype in (np.float32, np.float64):
+        xs = [Tensor(x.astype(np.float32), dtype=dtype) for x in arrays]
+        y = ops.conv2d(*xs, strides=stride, padding=padding)
+        y.backward(np.cos(np.arange(y.size)).astype(np.float32).reshape(y.shape))
+        results.append([y.data, *(x.grad for x in xs)])
+    for found, expected in zip(*results, strict=True):
+        assert found.dtype == np.float32
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-6 * scale)
+
+
+def test_matmul_in_float32() -> None:
+    results = []
+    for dtype in (np.float32, np.float64):
+        x, y = (
+            Tensor(numbers(*s, seed=1).astype(np.float32), dtype=dtype)
+            for s in ((37, 300), (300, 21))
+        )
+        z = x @ y
+        ops.square(z).sum().backward()
+        results.append([z.data, x.grad, y.grad])
+    for found, expected in zip(*results, strict=True):
+        scale = np.abs(expected).max()
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-6 * scale)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda x: ops.relu(), TypeError, r"relu: expected 1 array\(s\) .* got 0"),
+        (lambda x: ops.relu(x, 1), TypeError, "positional argument"),
+        (lambda x: ops.clip(x, np.nan, 1), ValueError, "clip: expected x_min <= x_max, got nan"),
+        (lambda x: x + None, TypeError, "expected real numbers, got None"),
+        (lambda x: "a" * x, TypeError, "expected real numbers, got 'a'"),
+        (lambda x: x + 1j, TypeError, "expected real numbers, got 1j"),
+        (lambda x: x + np.ones(2), ValueError, "broadcast"),
+        (lambda x: x @ 2.0, ValueError, "matmul"),
+        (lambda x: x[2], IndexError, "out of bounds"),
+        (lambda x: x.reshape(4), ValueError, "cannot reshape"),
+        (lambda x: x.squeeze(0), ValueError, "squeeze"),
+        (lambda x: ops.concatenate([]), ValueError, "at least one array"),
+        (lambda x: ops.stack([x, x[0]]), ValueError, "same shape"),
+        (lambda x: ops.conv2d(x, x), ValueError, "conv2d: images: expected 4 dimensions"),
+        (ops.max_pool2d, ValueError, "max_pool2d: images: expected 4 dimensions"),
+        (
+            lambda x: ops.max_pool2d(x[None, ..., None], 3),
+            ValueError,
+            "pool_size height of 3 does not fit images of 2",
+        ),
+        (
+            lambda x: ops.conv2d(x[None, ..., None], np.ones((3, 3, 1, 1))),
+            ValueError,
+            "kernel height of 3 does not fit images of 2",
+        ),
+    ],
+)
+def test_bad_arguments(call: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        call(Tensor(np.zeros((2, 3))))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from micrograd_ext import Tensor, gradcheck, is_grad_enabled, no_grad, ops
+from micrograd_ext import Tensor, gradcheck, graph, is_grad_enabled, no_grad, ops
 from micrograd_ext.graph import topological_order
 
 
@@ -324,3 +324,176 @@ def test_layouts(prepare: Any) -> None:
         x.zero_grad()
         y.backward(np.ones_like(y.data))
         assert x.grad.shape == x.shape
+
+
+# ------------------------------------------------------------------ gradients as arrays
+
+
+def test_gradients_are_arrays_of_their_tensors_shape_and_type() -> None:
+    """Those of single numbers too, of leaves and of other nodes, after one pass and after two."""
+    for dtype in (np.float32, np.float64):
+        for shape in ((), (1,), (2, 3)):
+            x = Tensor(np.ones(shape), dtype=dtype)
+            y = x * 3
+            z = (y + y).sum()
+            for _ in range(2):
+                z.backward()
+                for node in (x, y, z):
+                    assert isinstance(node.grad, np.ndarray)
+                    assert (node.grad.shape, node.grad.dtype) == (node.shape, dtype)
+            x.backward(np.ones(shape))
+            assert isinstance(x.grad, np.ndarray)
+
+
+def test_graph_backward_steps_can_start_by_itself() -> None:
+    x = doubles([1.0, 2.0])
+    y = x.sum()
+    assert [step.input for step in graph.backward_steps(y)] == [x]
+    np.testing.assert_array_equal(x.grad, [1, 1])
+    assert isinstance(y.grad, np.ndarray)
+
+
+def test_no_leaf_s_gradient_is_shared() -> None:
+    """Whatever is done in place to one, after one pass or two, the others keep theirs."""
+    a, b, c = (doubles([1.0, 2.0]) for _ in range(3))
+    total = (a + b).sum() + (b + c).sum()
+    for count in (1, 2):
+        total.backward()
+        np.testing.assert_array_equal(b.grad, 2 * count)
+    a.grad[...] = 7
+    c.grad -= 1
+    np.testing.assert_array_equal(a.grad, 7)
+    np.testing.assert_array_equal(b.grad, 4)
+    np.testing.assert_array_equal(c.grad, 1)
+
+
+def test_two_results_of_one_node() -> None:
+    x = doubles(2.0)
+    shared = x * x
+    first, second = shared * 3, shared * 5
+    first.backward()
+    second.backward()
+    assert (x.grad, shared.grad, first.grad, second.grad) == (4 * 8, 5, 1, 1)
+
+
+def test_a_failed_backward_changes_nothing() -> None:
+    x = doubles([1.0, 2.0])
+    y = x * x
+    y.backward([1.0, 1.0])
+    before = x.grad.copy(), y.grad.copy()
+    for wrong in (None, [1.0], np.ones((2, 1))):
+        with pytest.raises(ValueError, match="backward: "):
+            y.backward(wrong)
+    np.testing.assert_array_equal((x.grad, y.grad), before)
+
+
+# ------------------------------------------------------------------ memory
+
+
+def test_a_long_chain_is_freed_at_once() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        x = doubles(1.0)
+        y = x
+        ends = []
+        for i in range(100_000):
+            y = y * 1.0 if i % 2 else ops.tanh(y)
+            if i in (0, 50_000, 99_999):
+                ends.append(weakref.ref(y))
+        y.backward()
+        del y
+        assert [end() for end in ends] == [None] * 3
+    finally:
+        gc.enable()
+
+
+def test_no_op_keeps_its_result_alive() -> None:
+    """No cycles: what is computed and dropped is gone, without the garbage collector's help."""
+    images, matrix = np.ones((1, 4, 4, 2)), np.ones((2, 3))
+    calls = [
+        lambda: ops.conv2d(Tensor(images), np.ones((3, 3, 2, 2)), np.ones(2)),
+        lambda: ops.max_pool2d(Tensor(images)),
+        lambda: Tensor(matrix) @ Tensor(matrix.T),
+        lambda: Tensor(matrix) ** Tensor(matrix),
+        lambda: Tensor(matrix).max(0),
+        lambda: Tensor(matrix)[[0, 0]],
+        lambda: Tensor(matrix).var(),
+        lambda: Tensor(matrix).softmax(),
+        lambda: ops.where(matrix > 0, Tensor(matrix), 0),
+        lambda: ops.stack([Tensor(matrix), Tensor(matrix)]),
+        lambda: ops.concatenate([Tensor(matrix), Tensor(matrix)]),
+    ]
+    gc.collect()
+    gc.disable()
+    try:
+        for call in calls:
+            y = call()
+            y.backward(np.ones(y.shape))
+            nodes = [weakref.ref(node) for node in topological_order(y)]
+            assert len(nodes) > 1
+            del y
+            assert [node() for node in nodes] == [None] * len(nodes)
+    finally:
+        gc.enable()
+
+
+# ------------------------------------------------------------------ more of no_grad, numpy
+
+
+def test_no_grad_in_a_thread_leaves_the_others_alone() -> None:
+    inside, done = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with no_grad():
+            inside.set()
+            done.wait(10)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert inside.wait(10)
+    assert is_grad_enabled()
+    assert (doubles(1.0) * 2).requires_grad
+    done.set()
+    thread.join()
+
+
+def test_leaves_made_under_no_grad_are_leaves() -> None:
+    with no_grad():
+        x = doubles([1.0])
+        y = x * 2
+    assert x.requires_grad
+    with pytest.raises(ValueError, match=r"computed under no_grad\(\)"):
+        y.backward()
+    (x * 2).backward()
+    assert x.grad == 2
+
+
+@pytest.mark.parametrize("f", [np.exp, np.negative, np.isnan, lambda x: np.add(np.ones(2), x)])
+def test_numpys_functions_refuse_tensors(f: Any) -> None:
+    with pytest.raises(TypeError, match="does not support ufuncs"):
+        f(doubles([1.0, 2.0]))
+
+
+def test_comparisons_with_arrays() -> None:
+    x, array = doubles([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 2.0])
+    for found, expected in (
+        (x < array, [True, False, False]),
+        (array < x, [False, False, True]),
+        (x >= array, [False, True, True]),
+        (array >= x, [True, True, False]),
+        (x > 1, [False, True, True]),
+        (x <= 2, [True, True, False]),
+    ):
+        assert isinstance(found, np.ndarray)
+        assert found.tolist() == expected
+    assert (x == Tensor(x.data)) is False  # by identity
+
+
+def test_iteration_is_differentiable() -> None:
+    x = doubles([[1.0, 2.0], [3.0, 4.0]])
+    first, second = x
+    (first * 2 + second * 3).sum().backward()
+    np.testing.assert_array_equal(x.grad, [[2, 2], [3, 3]])
+    with pytest.raises(TypeError, match="without axes"):
+        iter(doubles(1.0))
