@@ -281,7 +281,8 @@ def clip(x: TensorLike, /, x_min: float, x_max: float) -> Result:
     """
     if not x_min <= x_max:
         raise ValueError(f"clip: expected x_min <= x_max, got {x_min} and {x_max}")
-    return np.clip(x, x_min, x_max), lambda g: np.where((x < x_min) | (x > x_max), 0, g)
+    low, high = float(x_min), float(x_max)  # numpy's numbers would decide on the type
+    return np.clip(x, low, high), lambda g: np.where((x < low) | (x > high), 0, g)
 
 
 def where(condition: TensorLike, x1: TensorLike, x2: TensorLike) -> Tensor:
@@ -321,7 +322,8 @@ def leaky_relu(x: TensorLike, /, negative_slope: float = 0.2) -> Result:
     >>> leaky_relu(Tensor([-1.0, 2.0])).data
     array([-0.2,  2. ], dtype=float32)
     """
-    return np.where(x > 0, x, x * negative_slope), lambda g: np.where(x > 0, g, g * negative_slope)
+    slope = float(negative_slope)  # numpy's numbers would decide on the type
+    return np.where(x > 0, x, x * slope), lambda g: np.where(x > 0, g, g * slope)
 
 
 @op("sigmoid")
@@ -383,7 +385,7 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Result:
 
 def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
     """The reduced axes, all of them for None, none twice, counted from the front."""
-    axes = range(x.ndim) if axis is None else [axis] if isinstance(axis, int) else axis
+    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple | list) else [axis]
     for i in axes:
         if not -x.ndim <= i < x.ndim:
             raise ValueError(f"axis {i} is out of bounds for shape {x.shape}")
@@ -436,8 +438,9 @@ def _extreme(x: Array, axis: Axis, keepdims: bool, find: Callable[..., Any]) -> 
     """Max or min: all reduced axes are laid side by side, and the first winner is found there."""
     axes = _axes(x, axis)
     kept = [i for i in range(x.ndim) if i not in axes]
-    lines = x.transpose(*kept, *axes).reshape([x.shape[i] for i in kept] + [-1])
-    if lines.shape[-1] == 0:
+    length = math.prod(x.shape[i] for i in axes)
+    lines = x.transpose(*kept, *axes).reshape([x.shape[i] for i in kept] + [length])
+    if length == 0:
         raise ValueError(f"max and min of no element: axis {axis} of shape {x.shape}")
     place = find(lines, axis=-1)[..., None]
     y = np.take_along_axis(lines, place, -1)

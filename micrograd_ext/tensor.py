@@ -104,8 +104,8 @@ class Tensor:
 
     __slots__ = (
         "__weakref__",
+        "_grad",
         "data",
-        "grad",
         "inputs",
         "logits",
         "name",
@@ -124,7 +124,7 @@ class Tensor:
         dtype: npt.DTypeLike | None = None,
     ) -> None:
         self.data: Array = _as_array(data, dtype)
-        self.grad: Array | None = None
+        self._grad: Array | None = None
         self.inputs: tuple[Tensor, ...] = ()
         self.op = ""
         self.pullbacks: tuple[Callable[[Array], Array] | None, ...] = ()
@@ -133,6 +133,15 @@ class Tensor:
         self.logits: Tensor | None = None
 
     # ------------------------------------------------------------------ the graph
+
+    @property
+    def grad(self) -> Array | None:
+        """The gradient; whatever is assigned becomes an array of this tensor's type."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, gradient: TensorLike | None) -> None:
+        self._grad = None if gradient is None else np.asarray(gradient, self.data.dtype)
 
     def sends(self, upstream: Array) -> Iterator[tuple[LinearMap, Array] | None]:
         """What goes to each input for a given gradient of this tensor; see `graph.Node`."""
@@ -485,7 +494,7 @@ def apply(symbol: str, row: Row, inputs: Sequence[TensorLike]) -> Tensor:
     data, *pullbacks = row(*[x.data for x in tensors])
     out = Tensor.__new__(Tensor)  # the row made floats of floats: nothing to check
     out.data = np.asarray(data)
-    out.grad = out.name = out.logits = None
+    out._grad = out.name = out.logits = None
     wanted = [x.requires_grad for x in tensors]
     out.requires_grad = True in wanted and is_grad_enabled()
     if out.requires_grad:
