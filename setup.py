@@ -47,13 +47,14 @@ class BuildKernels(build_ext):
         compile_args, link_args = next(filter(self.can_build, openmp), ([], []))
         if not compile_args:
             self.warn("this compiler has no OpenMP: building the kernels for a single thread")
-        for extension in self.extensions:
+        for extension in self.extensions:  # cythonize made copies: those above are not built
             extension.extra_compile_args += flags
-        kernels.extra_compile_args += compile_args
-        kernels.extra_link_args += link_args
-        if self.compiler.compiler_type != "msvc":
-            # the engine shall give the same bits compiled as interpreted
-            engine.extra_compile_args.append("-ffp-contract=off")
+            if extension.name == kernels.name:
+                extension.extra_compile_args += compile_args
+                extension.extra_link_args += link_args
+            elif self.compiler.compiler_type != "msvc":
+                # the engine shall give the same bits compiled as interpreted
+                extension.extra_compile_args += ["-ffp-contract=off"]
         super().build_extensions()
 
     def can_build(self, arguments):

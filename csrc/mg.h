@@ -57,7 +57,8 @@ typedef struct mg_pool2d {
         ptrdiff_t (*conv2d_scratch)(const mg_conv2d *s, int threads);                             \
                                                                                                   \
         /* dx[b,p,r,q] = sum over all i, j, u, v, o with i*sh - top + u = p, j*sw - left + v = r  \
-               of dy[b,i,j,o] * w[u,v,q,o] */                                                     \
+               of dy[b,i,j,o] * w[u,v,q,o]. Zeros are put around dy and between its pixels: where \
+           w is inf or NaN, so may be dx beyond the pixels that the loop reaches. */              \
         void (*conv2d_dx)(const mg_conv2d *s, const real *dy, const real *w,                      \
                           real *restrict dx, real *restrict scratch, int threads);                \
         ptrdiff_t (*conv2d_dx_scratch)(const mg_conv2d *s, int threads);                          \

@@ -12,7 +12,7 @@ __all__ = ["cos", "divide", "exp", "fabs", "log", "pow", "sin", "sqrt", "tanh"]
 
 
 def exp(x: float) -> float:
-    """E ** x, inf where it is too large.
+    """e ** x, inf where it is too large.
 
     >>> exp(1000.0)
     inf
@@ -62,7 +62,7 @@ def cos(x: float) -> float:
 
 
 def divide(x: float, y: float) -> float:
-    """X / y; by zero inf with the sign that x and y make, or nan for 0 / 0.
+    """x / y; by zero inf with the sign that x and y make, or nan for 0 / 0.
 
     >>> divide(-1.0, 0.0), divide(0.0, 0.0)
     (-inf, nan)
@@ -73,7 +73,7 @@ def divide(x: float, y: float) -> float:
 
 
 def pow(x: float, y: float) -> float:
-    """X ** y as C's pow has it.
+    """x ** y as C's pow has it.
 
     >>> pow(0.0, -1.0), pow(-8.0, 1 / 3), pow(10.0, 1000.0), pow(-10.0, 1001.0)
     (inf, nan, inf, -inf)

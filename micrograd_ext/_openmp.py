@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 #: Let waiting threads sleep soon. By default they spin for milliseconds, and on a machine with
 #: anything else to do, each of a training step's parallel loops then waits for a time slice.
-PATIENCE = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
+PATIENCE = {"GOMP_SPINCOUNT": "5000", "KMP_BLOCKTIME": "0"}
 CHOICES = {*PATIENCE, "OMP_WAIT_POLICY"}  # what a user may have said about it
 
 

@@ -15,7 +15,7 @@ Activation: TypeAlias = Callable[[Tensor], Tensor]
 
 
 def linear(x: Tensor) -> Tensor:
-    """X itself: no activation.
+    """x itself: no activation.
 
     >>> linear(Tensor([-1.0])).data
     array([-1.], dtype=float32)

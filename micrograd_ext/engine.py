@@ -135,7 +135,7 @@ class Value:
         return unary("ReLU", data, self, 0.0 if self.data <= 0 else 1.0)
 
     def leaky_relu(self, negative_slope=0.2):
-        """X where it is positive, else negative_slope * x; at 0 the derivative is the slope."""
+        """x where it is positive, else negative_slope * x; at 0 the derivative is the slope."""
         slope = 1.0 if self.data > 0 else number(negative_slope)
         return unary("leaky_relu", slope * self.data, self, slope)
 
@@ -151,7 +151,7 @@ class Value:
         return unary("sigmoid", data, self, z / ((1.0 + z) * (1.0 + z)))
 
     def exp(self):
-        """E ** x."""
+        """e ** x."""
         data = exp(self.data)
         return unary("exp", data, self, data)
 
@@ -297,7 +297,7 @@ walks = 0  # traversals so far
 
 
 def dot(w, x, b):
-    """B + w[0] * x[0] + w[1] * x[1] + ...: the same graph as written out, only made faster.
+    """b + w[0] * x[0] + w[1] * x[1] + ...: the same graph as written out, only made faster.
 
     w, x: Values or numbers, as many as the shorter has. b: a Value or a number.
 
@@ -316,12 +316,12 @@ def product(x, y):
 
 
 def power_dx(x, y):
-    """D(x ** y)/dx, 0 for y = 0 whatever x is."""
+    """d(x ** y)/dx, 0 for y = 0 whatever x is."""
     return 0.0 if y == 0 else y * pow(x, y - 1.0)
 
 
 def power_dy(x, y, data):
-    """D(x ** y)/dy, 0 where x is and stays 0."""
+    """d(x ** y)/dy, 0 where x is and stays 0."""
     return 0.0 if x == 0 and y >= 0 else data * log(x)
 
 
@@ -355,7 +355,7 @@ def binary(op, data, x, dx, y, dy):
 
 
 def value(x):
-    """X as a Value: a number becomes a leaf. None if it is neither."""
+    """x as a Value: a number becomes a leaf. None if it is neither."""
     if isinstance(x, Value):
         return x
     if isinstance(x, (float, int)):
@@ -365,14 +365,14 @@ def value(x):
 
 
 def needed(x):
-    """X as a Value; TypeError if it is neither Value nor number."""
+    """x as a Value; TypeError if it is neither Value nor number."""
     if (found := value(x)) is None:
         raise TypeError(f"expected a Value or a number, got {x!r}")
     return found
 
 
 def number(x):
-    """X as a float64; TypeError if it is no real number."""
+    """x as a float64; TypeError if it is no real number."""
     if isinstance(x, (float, int)):
         return float(x)
     if not hasattr(x, "__float__") or isinstance(x, Value):

@@ -326,7 +326,7 @@ class Sequential:
         return self.optimizer, self.loss
 
     def _data(self, caller: str, *arrays: TensorLike) -> tuple[Array, ...]:
-        """X and y as arrays of equal length; x of the shape that the model takes."""
+        """x and y as arrays of equal length; x of the shape that the model takes."""
         found = tuple(np.asarray(array) for array in arrays)
         for name, array in zip("xy", found, strict=False):
             if array.dtype.kind not in "fiub":

@@ -154,7 +154,7 @@ def absolute(x: TensorLike, /) -> Result:
 
 @op("square")
 def square(x: TensorLike, /) -> Result:
-    """X * x.
+    """x * x.
 
     >>> square(Tensor([-3.0])).data
     array([9.], dtype=float32)
@@ -200,7 +200,7 @@ def _product(a: Array, b: Array) -> Array:
 
 @op("exp")
 def exp(x: TensorLike, /) -> Result:
-    """E ** x.
+    """e ** x.
 
     >>> exp(Tensor([0.0])).data
     array([1.], dtype=float32)
@@ -274,7 +274,7 @@ def minimum(x1: TensorLike, x2: TensorLike, /) -> Result2:
 
 @op("clip")
 def clip(x: TensorLike, /, x_min: float, x_max: float) -> Result:
-    """X limited to [x_min, x_max]; outside, the gradient is 0.
+    """x limited to [x_min, x_max]; outside, the gradient is 0.
 
     >>> clip(Tensor([-2.0, 0.5, 2.0]), 0, 1).data
     array([0. , 0.5, 1. ], dtype=float32)
@@ -317,7 +317,7 @@ def relu(x: TensorLike, /) -> Result:
 
 @op("leaky_relu")
 def leaky_relu(x: TensorLike, /, negative_slope: float = 0.2) -> Result:
-    """X where it is positive, else negative_slope * x; the derivative at 0 is negative_slope.
+    """x where it is positive, else negative_slope * x; the derivative at 0 is negative_slope.
 
     >>> leaky_relu(Tensor([-1.0, 2.0])).data
     array([-0.2,  2. ], dtype=float32)
@@ -350,7 +350,7 @@ def tanh(x: TensorLike, /) -> Result:
 
 
 def softmax(x: TensorLike, axis: int = -1) -> Tensor:
-    """E ** x / sum of e ** x along an axis; exact for any x, as the largest is subtracted first.
+    """e ** x / sum of e ** x along an axis; exact for any x, as the largest is subtracted first.
 
     >>> softmax(Tensor([1000.0, 1000.0])).data
     array([0.5, 0.5], dtype=float32)
@@ -396,7 +396,7 @@ def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
 
 
 def _unreduce(g: Array, x: Array, axes: tuple[int, ...]) -> Array:
-    """G with an axis of size 1 in each place where one was reduced."""
+    """g with an axis of size 1 in each place where one was reduced."""
     return g.reshape([1 if i in axes else n for i, n in enumerate(x.shape)])
 
 

@@ -924,6 +924,14 @@ def test_config() -> None:
     assert re.match(r"gcc \d+\.|clang \d+\.|msvc \d+|unknown C compiler", config["compiler"])
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only there OpenMP comes with the compiler")
+def test_gcc_builds_have_openmp() -> None:
+    """Without it every other test passes too, on one thread: a build must not lose it unnoticed."""
+    if not _kernels.config()["compiler"].startswith("gcc"):
+        pytest.skip("the compiler is another")
+    assert _kernels.config()["openmp"]
+
+
 @pytest.mark.parametrize("isa", ISAS)
 def test_isa_from_the_environment(isa: str) -> None:
     done = run_python(SHOW_ISA, MICROGRAD_EXT_ISA=isa)
@@ -1032,7 +1040,7 @@ print(seen == after, inside["GOMP_SPINCOUNT"], inside["KMP_BLOCKTIME"])
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
-        ({}, "True 1000 0"),
+        ({}, "True 5000 0"),
         ({"OMP_WAIT_POLICY": "active"}, "True None None"),
         ({"GOMP_SPINCOUNT": "7"}, "True 7 None"),
     ],
