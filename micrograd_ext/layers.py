@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import activations, initializers, ops
+from ._lookup import positive
 from .tensor import Array, Tensor, TensorLike
 
 __all__ = [
@@ -146,9 +147,7 @@ def _snake(name: str) -> str:
 
 
 def _count(layer: Layer, argument: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{layer.name}: {argument}: expected a whole number >= 1, got {value!r}")
-    return int(value)
+    return positive(f"{layer.name}: {argument}", value)
 
 
 def _pair(layer: Layer, argument: str, value: int | Sequence[int]) -> tuple[int, int]:
@@ -213,7 +212,34 @@ def Input(shape: Sequence[int], name: str | None = None) -> InputLayer:  # noqa:
     return InputLayer(shape, name=name)
 
 
-class Dense(Layer):
+class _KernelLayer(Layer):
+    """What layers with a kernel share: the kernel, a bias for each output, an activation."""
+
+    def __init__(
+        self,
+        activation: str | activations.Activation | None,
+        use_bias: bool,
+        kernel_initializer: str | initializers.Initializer,
+        bias_initializer: str | initializers.Initializer,
+        name: str | None,
+        input_shape: Sequence[int] | None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel: Tensor
+        self.bias: Tensor | None = None
+
+    def add_kernel(self, *shape: int) -> None:
+        """Make the kernel, whose last axis is the outputs, and the bias."""
+        self.kernel = self.add_weight(shape, self.kernel_initializer, "kernel")
+        if self.use_bias:
+            self.bias = self.add_weight(shape[-1:], self.bias_initializer, "bias")
+
+
+class Dense(_KernelLayer):
     """activation(inputs @ kernel + bias): every output sees every input.
 
     Inputs (..., D), kernel (D, units), bias (units,), outputs (..., units).
@@ -241,23 +267,15 @@ class Dense(Layer):
         name: str | None = None,
         input_shape: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(
+            activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
+        )
         self.units = _count(self, "units", units)
-        self.activation = activations.get(activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel: Tensor
-        self.bias: Tensor | None = None
 
     def build(self, input_shape: Shape) -> None:
         """Make kernel and bias."""
         self.compute_output_shape(input_shape)
-        self.kernel = self.add_weight(
-            (int(input_shape[-1] or 0), self.units), self.kernel_initializer, "kernel"
-        )
-        if self.use_bias:
-            self.bias = self.add_weight((self.units,), self.bias_initializer, "bias")
+        self.add_kernel(int(input_shape[-1] or 0), self.units)
 
     def call(self, inputs: Tensor) -> Tensor:
         """The outputs of a batch."""
@@ -279,7 +297,7 @@ class Dense(Layer):
         return *input_shape[:-1], self.units
 
 
-class Conv2D(Layer):
+class Conv2D(_KernelLayer):
     """activation(convolution of images with a kernel + bias); see `ops.conv2d`.
 
     Images (N, H, W, C), kernel (KH, KW, C, filters), bias (filters,), outputs (N, OH, OW, filters).
@@ -311,26 +329,19 @@ class Conv2D(Layer):
         name: str | None = None,
         input_shape: Sequence[int] | None = None,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(
+            activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
+        )
         self.filters = _count(self, "filters", filters)
         self.kernel_size = _pair(self, "kernel_size", kernel_size)
         self.strides = _pair(self, "strides", strides)
         self.padding = _padding(self, padding)
-        self.activation = activations.get(activation)
-        self.use_bias = use_bias
-        self.kernel_initializer = initializers.get(kernel_initializer)
-        self.bias_initializer = initializers.get(bias_initializer)
-        self.kernel: Tensor
-        self.bias: Tensor | None = None
 
     def build(self, input_shape: Shape) -> None:
         """Make kernel and bias."""
         self.compute_output_shape(input_shape)
         channels = _image_shape(self, input_shape)[2]
-        shape = (*self.kernel_size, channels, self.filters)
-        self.kernel = self.add_weight(shape, self.kernel_initializer, "kernel")
-        if self.use_bias:
-            self.bias = self.add_weight((self.filters,), self.bias_initializer, "bias")
+        self.add_kernel(*self.kernel_size, channels, self.filters)
 
     def call(self, inputs: Tensor) -> Tensor:
         """The outputs of a batch."""

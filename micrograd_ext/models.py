@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import _random, losses, ops, optimizers
+from ._lookup import positive
 from ._summary import print_summary
 from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger
 from .layers import InputLayer, Layer, Shape, assign, unique_name
@@ -223,8 +224,8 @@ class Sequential:
                     f"fit: validation_data: y: expected examples like those of shape "
                     f"{examples[1].shape}, got {checks[1].shape}"
                 )
-        size = 32 if batch_size is None else _positive("fit: batch_size", batch_size)
-        epochs = _positive("fit: epochs", epochs)
+        size = 32 if batch_size is None else positive("fit: batch_size", batch_size)
+        epochs = positive("fit: epochs", epochs)
         level = _verbosity("fit", verbose)
         self._prepare(examples)
 
@@ -277,7 +278,7 @@ class Sequential:
         """
         self._compiled("evaluate")
         examples = self._data("evaluate", x, y)
-        size = 32 if batch_size is None else _positive("evaluate: batch_size", batch_size)
+        size = 32 if batch_size is None else positive("evaluate: batch_size", batch_size)
         level = _verbosity("evaluate", verbose)
         self._prepare(examples)
         bar = [ProgbarLogger()] if level else []
@@ -294,10 +295,9 @@ class Sequential:
         verbose is Keras's and taken for its sake: nothing is shown.
         """
         examples = self._data("predict", x)
-        size = 32 if batch_size is None else _positive("predict: batch_size", batch_size)
+        size = 32 if batch_size is None else positive("predict: batch_size", batch_size)
         _verbosity("predict", verbose)
-        if not self.built:
-            self.build(examples[0].shape)
+        self._prepare(examples)
         if len(examples[0]) == 0:
             return np.empty((0, *map(int, self.output_shape[1:])), np.float32)  # type: ignore[arg-type]
         with no_grad():
@@ -398,12 +398,6 @@ def _batches(arrays: tuple[Array, ...], size: int, shuffle: bool) -> Iterator[tu
     for start in range(0, count, size):
         part: Any = slice(start, start + size) if order is None else order[start : start + size]
         yield tuple(array[part].astype(np.float32, copy=False) for array in arrays)
-
-
-def _positive(what: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{what}: expected a whole number >= 1, got {value!r}")
-    return int(value)
 
 
 def _verbosity(caller: str, verbose: str | int) -> int:
