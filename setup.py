@@ -1,4 +1,4 @@
-"""Builds micrograd_ext._kernels, of _kernels.pyx and csrc/, and micrograd_ext.engine."""
+"""Builds _kernels and _tape, each a .pyx over C of csrc/, and engine, of engine.py."""
 
 import os
 import subprocess
@@ -53,7 +53,7 @@ class BuildKernels(build_ext):
                 extension.extra_compile_args += compile_args
                 extension.extra_link_args += link_args
             elif self.compiler.compiler_type != "msvc":
-                # the engine shall give the same bits compiled as interpreted
+                # the engine and the tape shall give the same bits as engine.py interpreted
                 extension.extra_compile_args += ["-ffp-contract=off"]
         super().build_extensions()
 
@@ -76,17 +76,25 @@ class BuildKernels(build_ext):
         return True
 
 
-kernels = Extension(
-    "micrograd_ext._kernels",
-    sources=["micrograd_ext/_kernels.pyx", *sorted(glob("csrc/*.c", root_dir=HERE))],
-    include_dirs=["csrc"],
-    depends=sorted(glob("csrc/*.h", root_dir=HERE) + glob("csrc/*.inl", root_dir=HERE)),
-)
-engine = Extension("micrograd_ext.engine", sources=["micrograd_ext/engine.py"])
+def extension(name, *sources):
+    """micrograd_ext.<name>, of files of micrograd_ext/ and csrc/."""
+    return Extension(
+        f"micrograd_ext.{name}",
+        sources=list(sources),
+        include_dirs=["csrc"],
+        depends=sorted(glob("csrc/*.h", root_dir=HERE) + glob("csrc/*.inl", root_dir=HERE)),
+    )
+
+
+tape_c = str(Path("csrc", "tape.c"))
+kernels_c = [path for path in sorted(glob("csrc/*.c", root_dir=HERE)) if path != tape_c]
+kernels = extension("_kernels", "micrograd_ext/_kernels.pyx", *kernels_c)
+tape = extension("_tape", "micrograd_ext/_tape.pyx", tape_c)
+engine = extension("engine", "micrograd_ext/engine.py")
 
 setup(
     ext_modules=cythonize(
-        [kernels, engine],
+        [kernels, tape, engine],
         compiler_directives={"language_level": "3", "embedsignature": True},
     ),
     cmdclass={"build_ext": BuildKernels},

@@ -17,9 +17,11 @@ from . import _prepare  # noqa: F401 - first of all
 # isort: split
 from . import (
     activations,
+    calculus,
     callbacks,
     datasets,
     engine,
+    expression,
     graph,
     initializers,
     layers,
@@ -30,17 +32,20 @@ from . import (
     ops,
     optimizers,
     stepper,
+    tape,
     utils,
     views,
 )
 from ._config import VERSION, show_config
 from ._kernels import get_num_threads, set_num_threads
+from .calculus import grad
 from .engine import Value
 from .gradcheck import gradcheck
 from .layers import Input
 from .models import Sequential
+from .tape import record
 from .tensor import Tensor, is_grad_enabled, no_grad, op
-from .views import graph_table, to_dot
+from .views import graph_table, graph_tree, to_dot
 
 __version__ = VERSION
 
@@ -51,13 +56,17 @@ __all__ = [
     "Value",
     "__version__",
     "activations",
+    "calculus",
     "callbacks",
     "datasets",
     "engine",
+    "expression",
     "get_num_threads",
+    "grad",
     "gradcheck",
     "graph",
     "graph_table",
+    "graph_tree",
     "initializers",
     "is_grad_enabled",
     "layers",
@@ -69,9 +78,11 @@ __all__ = [
     "op",
     "ops",
     "optimizers",
+    "record",
     "set_num_threads",
     "show_config",
     "stepper",
+    "tape",
     "to_dot",
     "utils",
     "views",

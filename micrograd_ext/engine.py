@@ -135,9 +135,14 @@ class Value:
         return unary("ReLU", data, self, 0.0 if self.data <= 0 else 1.0)
 
     def leaky_relu(self, negative_slope=0.2):
-        """x where it is positive, else negative_slope * x; at 0 the derivative is the slope."""
-        slope = 1.0 if self.data > 0 else number(negative_slope)
-        return unary("leaky_relu", slope * self.data, self, slope)
+        """x where it is positive, else negative_slope * x; at 0 the derivative is the slope.
+
+        The slope is an input like any other: a Value that is trained makes a parametric ReLU.
+        """
+        y = needed(negative_slope)
+        if self.data > 0:
+            return binary("leaky_relu", self.data, self, 1.0, y, 0.0)
+        return binary("leaky_relu", y.data * self.data, self, y.data, y, self.data)
 
     def tanh(self):
         """Hyperbolic tangent."""
@@ -237,6 +242,12 @@ class Value:
     def zero_grad(self):
         """Forget the gradient."""
         self.grad = 0.0
+
+    def rewrite(self, data, grad, dx=0.0, dy=0.0):
+        """Put other numbers into the same node: what a replayed `tape.Tape` writes back."""
+        self.data, self.grad = data, grad
+        if self._x is not None:
+            self._dx, self._dy = dx, dy
 
     # ---- the rest
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Node", "Step", "backward_steps", "begin", "edges", "topological_order"]
+__all__ = ["Node", "Step", "backward_steps", "begin", "descendants", "edges", "topological_order"]
 
 
 class Node(Protocol):
@@ -29,8 +29,11 @@ class Node(Protocol):
 
     data: Any
     grad: Any
-    op: str
     name: str | None
+
+    @property
+    def op(self) -> str:
+        """What computed it."""
 
     @property
     def inputs(self) -> tuple[Any, ...]:
@@ -86,6 +89,24 @@ def topological_order(root: Node) -> list[Any]:
             order.append(node)
             path.pop()
     return order
+
+
+def descendants(order: Iterable[Any], nodes: Iterable[Any]) -> set[Any]:
+    """The given nodes, and all of a topological order that depend on any of them.
+
+    >>> from micrograd_ext import Value
+    >>> a, b = Value(2.0), Value(3.0)
+    >>> c = a * b
+    >>> descendants(topological_order(c + b), [a]) == {a, c}
+    False
+    >>> descendants(topological_order(c), [a]) == {a, c}
+    True
+    """
+    found = set(nodes)
+    for node in order:
+        if any(child in found for child in node.inputs):
+            found.add(node)
+    return found
 
 
 def backward_steps(root: Node, upstream: Any = 1.0) -> Iterator[Step]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 from . import graph
+from .calculus import central_difference
 from .engine import Value
 from .views import Labels, draw, number, shown
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 __all__ = ["Stepper"]
 
@@ -145,7 +149,7 @@ class Stepper:
         return self.labels.rank(step.node) <= self.labels.rank(node)
 
     def find(self, node: Any) -> Any:
-        """The node of that name, or the node itself if it is in the graph; else ValueError."""
+        """The one node of that name, or the node itself if it is in the graph; else ValueError."""
         if not isinstance(node, str):
             if not any(node is other for other in self._order):
                 raise ValueError(f"{node!r} is not part of this graph")
@@ -154,6 +158,8 @@ class Stepper:
         if not found:
             names = ", ".join(self.labels[other] for other in self._order[:50])
             raise ValueError(f"no node is called {node!r}; there are {names}")
+        if len(found) > 1:
+            raise ValueError(f"{len(found)} nodes are called {node!r}: give the node itself")
         return found[0]
 
     # ------------------------------------------------------------------ words
@@ -220,10 +226,7 @@ class Stepper:
 
     def _paths(self, target: Any) -> Iterator[list[tuple[Any, int]]]:
         """Each way from the root down to the target, as (node, slot) pairs."""
-        leads = {target}
-        for node in self._order:
-            if any(child in leads for child in node.inputs):
-                leads.add(node)
+        leads = graph.descendants(self._order, [target])
         stack: list[tuple[Any, Any]] = [(self.root, None)]  # a node, and (edge, the way to it)
         while stack:
             node, way = stack.pop()
@@ -241,12 +244,14 @@ class Stepper:
     # ------------------------------------------------------------------ showing
 
     def __repr__(self) -> str:
-        return draw(self.root, self.labels, self.next_edge, colour=False)
+        return self.__rich__().plain
 
-    def __rich__(self) -> Any:
-        from rich.text import Text  # noqa: PLC0415 - slow to import
+    def __rich__(self) -> Text:
+        return draw(self.root, self.labels, self.next_edge)
 
-        return Text.from_ansi(draw(self.root, self.labels, self.next_edge, colour=True))
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        """For notebooks."""
+        return self.__rich__()._repr_mimebundle_(**{"include": (), "exclude": (), **kwargs})
 
 
 def _product(factors: list[str]) -> str:
@@ -254,46 +259,3 @@ def _product(factors: list[str]) -> str:
     if len(factors) > 2 * SHOWN:
         factors = [*factors[:SHOWN], "...", *factors[-SHOWN:]]
     return " * ".join(factors)
-
-
-FORWARD: dict[str, Callable[..., Value]] = {
-    "+": lambda x, y: x + y,
-    "-": lambda x, y: x - y,
-    "*": lambda x, y: x * y,
-    "/": lambda x, y: x / y,
-    "**": lambda x, y: x**y,
-    "max": Value.max,
-    "min": Value.min,
-    "neg": lambda x: -x,
-    "abs": abs,
-    "ReLU": Value.relu,
-    "tanh": Value.tanh,
-    "sigmoid": Value.sigmoid,
-    "exp": Value.exp,
-    "log": Value.log,
-    "sqrt": Value.sqrt,
-    "sin": Value.sin,
-    "cos": Value.cos,
-}
-
-
-def central_difference(order: list[Any], node: Value, eps: float = 1e-6) -> float | str:
-    """d(last of order)/d(node) by computing the rest anew at node +- eps; or why that cannot be."""
-    step = eps * max(1.0, abs(node.data))
-    ends: list[float] = []
-    for moved in (node.data + step, node.data - step):
-        values = {node: Value(moved)}
-        for other in order:
-            if other is node:
-                continue
-            inputs = [values.get(x, x) for x in other.inputs]
-            if all(x is y for x, y in zip(inputs, other.inputs, strict=True)):
-                continue  # does not depend on the node
-            if other.op == "leaky_relu":  # its slope is its local derivative, away from 0
-                values[other] = inputs[0] * next(iter(other.sends(1.0)))[0]
-            elif other.op in FORWARD:
-                values[other] = FORWARD[other.op](*inputs)
-            else:
-                return f"what {other.op!r} computes is not known here"
-        ends.append(values.get(order[-1], order[-1]).data)
-    return (ends[0] - ends[1]) / (2 * step)

@@ -10,13 +10,13 @@ from . import graph
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
-__all__ = ["graph_table", "to_dot"]
+__all__ = ["graph_table", "graph_tree", "to_dot"]
 
 MOST_LINES = 200
 
 INFIX = {"+", "-", "*", "/", "**"}
-BLUE, ORANGE, BOLD, OFF = "\x1b[34m", "\x1b[33;1m", "\x1b[1m", "\x1b[0m"
 
 
 def number(x: float) -> str:
@@ -78,52 +78,80 @@ def shown(x: Any) -> str:
     return f"{'x'.join(map(str, np.shape(x)))} |{number(float(np.linalg.norm(x)))}|"
 
 
-def draw(root: Any, labels: Labels, mark: graph.Step | None = None, colour: bool = False) -> str:
-    """The graph as a tree of text; what has been drawn above is not drawn again below."""
-    lines: list[str] = []
+def draw(root: Any, labels: Labels, mark: graph.Step | None = None) -> Text:
+    """`graph_tree` with a mark at the edge of a step."""
+    from rich.text import Text  # noqa: PLC0415 - slow to import
+
+    text = Text(no_wrap=True, overflow="ignore")
     drawn: set[Any] = set()
     # node, what stands before its line and its children's, and the edge it is drawn for
     stack: list[tuple[Any, str, str, tuple[Any, int] | None]] = [(root, "", "", None)]
-    while stack:
+    for count in range(MOST_LINES):
         node, before, below, edge = stack.pop()
-        if len(lines) == MOST_LINES:
-            lines.append(f"... and more: this shows {MOST_LINES} lines")
-            break
+        text.append("\n" * (count > 0) + before)
         again = node in drawn and bool(node.inputs)
-        text = f"{labels[node]} (see above)" if again else labels.formula(node)
-        text = f"{BOLD}{text}{OFF}" if colour else text
-        if not again:
-            grad = f"grad {shown(node.grad)}"
-            text += f"   data {shown(node.data)}   {f'{BLUE}{grad}{OFF}' if colour else grad}"
-        if mark is not None and edge == (mark.node, mark.slot):
-            text += f"   {ORANGE}<- next{OFF}" if colour else "   <- next"
-        lines.append(before + text)
         if again:
-            continue
+            text.append(labels[node], "bold").append(" (see above)")
+        else:
+            text.append(labels.formula(node), "bold").append(f"   data {shown(node.data)}   ")
+            text.append(f"grad {shown(node.grad)}", "blue")
+        if mark is not None and edge == (mark.node, mark.slot):
+            text.append("   ").append("<- next", "bold yellow")
         drawn.add(node)
         last = len(node.inputs) - 1
-        for slot in range(last, -1, -1):
+        for slot in range(-1 if again else last, -1, -1):
             corner, rest = ("└── ", "    ") if slot == last else ("├── ", "│   ")
             stack.append((node.inputs[slot], below + corner, below + rest, (node, slot)))
-    return "\n".join(lines)
+        if not stack:
+            return text
+    return text.append(f"\n... and more: this shows {MOST_LINES} lines")
+
+
+def graph_tree(root: Any) -> Text:
+    """The graph as a tree for rich: what was computed above, from what below it.
+
+    It prints in colour in a terminal and shows in a notebook. What has been drawn is not drawn a
+    second time; a large graph ends after 200 lines.
+
+    >>> from micrograd_ext import Value
+    >>> a = Value(2.0, name="a")
+    >>> print(graph_tree((a * a).exp()))
+    v2 = exp(v1)   data 54.5982   grad 0
+    └── v1 = a * a   data 4   grad 0
+        ├── a   data 2   grad 0
+        └── a   data 2   grad 0
+    """
+    return draw(root, Labels(graph.topological_order(root)))
 
 
 def graph_table(root: Any) -> Table:
-    """The nodes as a table for rich, each after its inputs; prints in terminals and notebooks.
+    """The nodes as a table for rich, each after its inputs; shows in terminals and notebooks.
 
-    >>> from rich.console import Console
+    Print it with rich's `print`. At most 200 rows, the last ones: the root is among them.
+
+    >>> from rich import print
     >>> from micrograd_ext import Value
     >>> a = Value(2.0, name="a")
-    >>> Console(width=60, color_system=None).print(graph_table(a * a))  # doctest: +SKIP
+    >>> print(graph_table(a * a))
+    ┏━━━━━━┳━━━━┳━━━━━━━━┳━━━━━━┳━━━━━━┓
+    ┃ node ┃ op ┃ inputs ┃ data ┃ grad ┃
+    ┡━━━━━━╇━━━━╇━━━━━━━━╇━━━━━━╇━━━━━━┩
+    │ a    │    │        │ 2    │ 0    │
+    │ v1   │ *  │ a, a   │ 4    │ 0    │
+    └──────┴────┴────────┴──────┴──────┘
     """
     from rich.table import Table  # noqa: PLC0415 - slow to import
+    from rich.text import Text  # noqa: PLC0415
 
     order = graph.topological_order(root)
     labels = Labels(order)
     table = Table("node", "op", "inputs", "data", "grad")
-    for node in order:
+    if len(order) > MOST_LINES:
+        table.title = f"the last {MOST_LINES} of {len(order):,} nodes"
+    for node in order[-MOST_LINES:]:
         inputs = ", ".join(labels[child] for child in node.inputs)
-        table.add_row(labels[node], node.op, inputs, shown(node.data), shown(node.grad))
+        cells = labels[node], node.op, inputs, shown(node.data), shown(node.grad)
+        table.add_row(*map(Text, cells))  # Text: names are not rich's markup
     return table
 
 

@@ -1,0 +1,91 @@
+# cython: language_level=3, embedsignature=True
+"""The boundary to csrc/tape.c: what is recorded is checked once, then replayed as it is."""
+
+cimport cython
+from libc.stdint cimport int32_t
+
+import numpy as np
+
+
+cdef extern from "tape.h" nogil:
+    ctypedef struct mg_tape_node:
+        int32_t op, x, y
+
+    const int mg_tape_ops
+    const char *mg_tape_op_name(int op)
+    int mg_tape_op_arity(int op)
+    void mg_tape_forward(const mg_tape_node *, Py_ssize_t, Py_ssize_t, double *)
+    void mg_tape_backward(const mg_tape_node *, Py_ssize_t, Py_ssize_t, const double *, double *)
+    void mg_tape_locals(
+        const mg_tape_node *, Py_ssize_t, Py_ssize_t, const double *, double *, double *
+    )
+
+
+#: the ops that can be replayed: name -> (number, arity)
+OPS = {mg_tape_op_name(i).decode(): (i, mg_tape_op_arity(i)) for i in range(mg_tape_ops)}
+
+
+cdef class Replay:
+    """Leaves, then nodes computed from what stands before them.
+
+    nodes: int32, (count, 3): the number of an op, and where its inputs stand. leaves: float64,
+    (first,). `data` and `grad` are float64 arrays of first + count numbers, writable.
+
+    The calls hold the GIL: `data` and `grad` are in Python's hands too.
+    """
+
+    cdef const int32_t[:, ::1] nodes
+    cdef double[::1] _data
+    cdef double[::1] _grad
+    cdef Py_ssize_t first
+    cdef Py_ssize_t count
+    cdef readonly object data
+    cdef readonly object grad
+
+    def __init__(self, nodes, leaves):
+        nodes = np.array(nodes, dtype=np.int32, order="C", ndmin=2)  # copies: nobody else's
+        leaves = np.array(leaves, dtype=np.float64, order="C", ndmin=1)
+        if nodes.ndim != 2 or nodes.shape[1] != 3 or leaves.ndim != 1:
+            raise ValueError(
+                f"Replay: expected nodes of shape (count, 3) and leaves of shape (first,), "
+                f"got {nodes.shape} and {leaves.shape}"
+            )
+        before = len(leaves) + np.arange(len(nodes))
+        good = (nodes >= 0).all(axis=1) & (nodes[:, 0] < mg_tape_ops)
+        good &= (nodes[:, 1] < before) & (nodes[:, 2] < before)
+        if not good.all():
+            i = int(np.argmin(good))
+            raise ValueError(
+                f"Replay: nodes[{i}]: expected an op below {mg_tape_ops} and two places below "
+                f"{before[i]}, got {nodes[i].tolist()}"
+            )
+        self.first, self.count = len(leaves), len(nodes)
+        self.data = np.concatenate([leaves, np.zeros(self.count)])
+        self.grad = np.zeros(self.first + self.count)
+        self.nodes, self._data, self._grad = nodes, self.data, self.grad
+        self.forward()
+
+    cdef const mg_tape_node *code(self) noexcept:
+        return <const mg_tape_node *> &self.nodes[0, 0]
+
+    def forward(self):
+        """Compute the data of all nodes from those of the leaves."""
+        if self.count:
+            mg_tape_forward(self.code(), self.count, self.first, &self._data[0])
+
+    def backward(self):
+        """Multiply along the edges and add up, from the grads that are there."""
+        if self.count:
+            mg_tape_backward(
+                self.code(), self.count, self.first, &self._data[0], &self._grad[0]
+            )
+
+    def locals(self):
+        """The local derivatives of the nodes: float64, (2, count)."""
+        found = np.zeros((2, self.count))
+        cdef double[:, ::1] to = found
+        if self.count:
+            mg_tape_locals(
+                self.code(), self.count, self.first, &self._data[0], &to[0, 0], &to[1, 0]
+            )
+        return found
