@@ -9,10 +9,10 @@ To run it:
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from _common import BLUE, ORANGE, has_matplotlib, save
 
 import micrograd_ext
 from micrograd_ext import layers, models
@@ -21,8 +21,6 @@ from micrograd_ext.utils import set_random_seed, to_categorical
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-BLUE, ORANGE = "#0072b2", "#d55e00"  # Okabe and Ito's, which colour-blind people tell apart
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -83,20 +81,12 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"Test loss {loss:.4f}, test accuracy {accuracy:.4f}")
     print(f"Time per epoch {np.median(history.seconds):.2f} s (median of {epochs}, training only)")
 
-    try:
-        import matplotlib  # noqa: F401, PLC0415 - only to see whether it is there
-    except ImportError:
-        print("No pictures without matplotlib: pip install 'micrograd_ext[demos]'")
-        return
-    folder = Path(options.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    pictures = {
-        "mnist_lenet_curve.png": draw_curve(history.history),
-        "mnist_lenet_digits.png": draw_digits(x_test[..., 0], y_test, model.predict(x_test)),
-    }
-    for name, figure in pictures.items():
-        figure.savefig(folder / name, dpi=120)
-        print(f"Saved {folder / name}")
+    if has_matplotlib():
+        pictures = {
+            "mnist_lenet_curve.png": draw_curve(history.history),
+            "mnist_lenet_digits.png": draw_digits(x_test[..., 0], y_test, model.predict(x_test)),
+        }
+        save(pictures, options.out)
 
 
 def draw_curve(history: dict[str, list[float]]) -> Figure:
