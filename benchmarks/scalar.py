@@ -1,12 +1,13 @@
 """micrograd's moons demo, a step at a time: this package's scalar engine and micrograd itself.
 
-To run it, with scikit-learn and micrograd 0.1.0 installed (`pip install micrograd scikit-learn`):
+To run it, with scikit-learn and micrograd 0.1.0 installed (`pip install '.[bench]'`):
 
     python benchmarks/scalar.py
 
 The same program runs in a process of its own for each engine, only the import differs: 100
-points, MLP(2, [16, 16, 1]), max-margin loss with L2. Rounds alternate; the medians count. First as
-users run it, then with Python's garbage collector off.
+points, MLP(2, [16, 16, 1]), max-margin loss with L2. A third process records the first step's
+graph and replays it (`tape.record`). Rounds alternate; the medians count. First as users run it,
+then with Python's garbage collector off.
 """
 
 from __future__ import annotations
@@ -29,16 +30,29 @@ X, y = make_moons(n_samples=100, noise=0.1)
 y = y * 2 - 1
 model = MLP(2, [16, 16, 1])
 
-def step(k):
+def forward():
     inputs = [list(map(Value, row)) for row in X]
     scores = list(map(model, inputs))
     losses = [(1 + -yi * score).relu() for yi, score in zip(y, scores)]
-    loss = sum(losses) * (1.0 / len(losses)) + 1e-4 * sum(p * p for p in model.parameters())
+    return sum(losses) * (1.0 / len(losses)) + 1e-4 * sum(p * p for p in model.parameters())
+
+def step(k):
+    loss = forward()
     model.zero_grad()
     loss.backward()
     for p in model.parameters():
         p.data -= (1.0 - 0.9 * k / 100) * p.grad
     return loss.data
+
+if {replay}:
+    from micrograd_ext.tape import record
+    tape = record(forward(), parameters=model.parameters())
+
+    def step(k):
+        loss = tape.forward()
+        tape.backward()
+        tape.step(1.0 - 0.9 * k / 100)
+        return loss
 
 if {collect}:
     gc.enable()
@@ -55,9 +69,9 @@ print(sorted(seconds)[len(seconds) // 2])
 """
 
 
-def seconds(package: str, collect: bool, steps: int) -> float:
+def seconds(package: str, collect: bool, steps: int, replay: bool = False) -> float:
     """Median seconds of a step, in a fresh process."""
-    program = PROGRAM.format(package=package, collect=collect, steps=steps)
+    program = PROGRAM.format(package=package, collect=collect, steps=steps, replay=replay)
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
@@ -72,15 +86,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     for collect in (True, False):
-        found: dict[str, list[float]] = {"micrograd_ext": [], "micrograd": []}
+        found: dict[str, list[float]] = {"micrograd": [], "engine": [], "tape": []}
         for _ in range(options.rounds):
-            found["micrograd_ext"].append(seconds("micrograd_ext", collect, 50))
+            found["engine"].append(seconds("micrograd_ext", collect, 50))
             found["micrograd"].append(seconds("micrograd", collect, 4))
-        here, there = (median(times) for times in found.values())
-        print(
-            f"collector {'on' if collect else 'off'}: micrograd_ext {here * 1e3:.1f} ms a step, "
-            f"micrograd {there * 1e3:.0f} ms: {there / here:.1f} times as fast"
-        )
+            found["tape"].append(seconds("micrograd_ext", collect, 100, replay=True))
+        print(f"collector {'on' if collect else 'off'}:")
+        peer = median(found["micrograd"])
+        print(f"  micrograd              {peer * 1e3:8.2f} ms a step")
+        for name in ("engine", "tape"):
+            here = median(found[name])
+            print(
+                f"  micrograd_ext, {name:6}  {here * 1e3:8.2f} ms a step,"
+                f" {peer / here:7.1f} times as fast"
+            )
 
 
 if __name__ == "__main__":

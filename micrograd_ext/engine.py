@@ -9,7 +9,8 @@ Cython compiles this file, with the types that engine.pxd adds, when the package
 MICROGRAD_EXT_PURE=1 in the environment Python runs it as it stands here, so that you can put a
 breakpoint anywhere. Both give the same numbers, to the last bit.
 
-Numbers are float64, and arithmetic is that of IEEE 754: 1 / 0 is inf, log(-1) is nan.
+Numbers are float64, and arithmetic is that of IEEE 754, without warnings: 1 / 0 and 0 ** -1 are
+inf, log(-1) and (-8) ** (1 / 3) are nan, and nan goes on into whatever is computed from it.
 """
 
 try:
@@ -47,7 +48,8 @@ class Value:
 
     Raises:
         TypeError: data that are no real number.
-        ValueError: more than two children, or not a local derivative for each.
+        ValueError: an integer beyond float64; more than two children, or not a local derivative
+            for each.
 
     Values compare by their data with < and the like, but == and hash go by identity.
 
@@ -370,7 +372,7 @@ def value(x):
     if isinstance(x, Value):
         return x
     if isinstance(x, (float, int)):
-        return leaf(float(x))
+        return leaf(number(x))
     # other numbers have __float__, numpy's too; so do Tensors, which are no part of this graph
     return Value(x) if hasattr(x, "__float__") and not hasattr(x, "backward") else None
 
@@ -384,11 +386,12 @@ def needed(x):
 
 def number(x):
     """x as a float64; TypeError if it is no real number."""
-    if isinstance(x, (float, int)):
-        return float(x)
-    if not hasattr(x, "__float__") or isinstance(x, Value):
+    if not isinstance(x, (float, int)) and (not hasattr(x, "__float__") or isinstance(x, Value)):
         raise TypeError(f"Value: data: expected a real number, got {x!r}")
-    return float(x)
+    try:
+        return float(x)
+    except OverflowError:
+        raise ValueError("Value: data: this integer is too large for a float64") from None
 
 
 def children(inputs, locals):

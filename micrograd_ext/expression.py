@@ -143,7 +143,7 @@ class _Formula:
             raise self.malformed(f"expected a real number, got {node.value!r}", node)
         try:
             return Value(node.value)
-        except OverflowError:
+        except ValueError:
             raise self.malformed("this number is too large for a float64", node) from None
 
     def name(self, node: ast.Name) -> Value:
