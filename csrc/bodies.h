@@ -45,7 +45,11 @@ enum { ALONG = 0, ACROSS = 1 }; /* how a tile walks A: see tile.inl */
         JOIN(matmul, x), JOIN(matmul_scratch, x), JOIN(sum_rows, x), JOIN(sum_rows_scratch, x),   \
             JOIN(conv2d, x), JOIN(conv2d_scratch, x), JOIN(conv2d_dx, x),                         \
             JOIN(conv2d_dx_scratch, x), JOIN(conv2d_dw, x), JOIN(conv2d_dw_scratch, x),           \
-            JOIN(max_pool2d, x), JOIN(max_pool2d_dx, x), JOIN(relu, x), JOIN(relu_dx, x)          \
+            JOIN(max_pool2d, x), JOIN(max_pool2d_dx, x),                                          \
+            JOIN(conv2d_relu_pool, x), JOIN(conv2d_relu_pool_scratch, x),                         \
+            JOIN(conv2d_relu_pool_dx, x), JOIN(conv2d_relu_pool_dx_scratch, x),                   \
+            JOIN(conv2d_relu_pool_dw, x), JOIN(conv2d_relu_pool_dw_scratch, x),                   \
+            JOIN(relu, x), JOIN(relu_dx, x)                                                       \
     }
 
 #define MG_TEXT_(x) #x

@@ -4,6 +4,7 @@
 #include "matmul.inl"
 #include "conv2d.inl"
 #include "max_pool2d.inl"
+#include "conv2d_pool.inl"
 #include "relu.inl"
 #undef VEC
 #undef LANES

@@ -80,6 +80,32 @@ typedef struct mg_pool2d {
         void (*max_pool2d_dx)(const mg_pool2d *s, const real *dy, const int32_t *winner,          \
                               real *restrict dx, int threads);                                    \
                                                                                                   \
+        /* conv2d, relu and max_pool2d by windows of ph x pw side by side, in one:                \
+               y[b,i,j,o] = the largest of 0 and z[b, i*ph + u, j*pw + v, o] over u < ph, v < pw  \
+           for i < oh/ph, j < ow/pw, where z is conv2d's output; winner = u*pw + v of it, as in   \
+           max_pool2d; 255 where y = 0: nothing to send back. ph*pw <= 255. */                    \
+        void (*conv2d_relu_pool)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, const real *x,   \
+                                 const real *w, const real *bias, real *restrict y,               \
+                                 uint8_t *restrict winner, real *restrict scratch, int threads);  \
+        ptrdiff_t (*conv2d_relu_pool_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,     \
+                                              int threads);                                       \
+                                                                                                  \
+        /* conv2d_dx of dz, where dz = 0 but for dz[b, i*ph + u, j*pw + v, o] = dy[b,i,j,o] with  \
+           u*pw + v = winner[b,i,j,o] < ph*pw. Images of fewer than 2**31 pixels. */              \
+        void (*conv2d_relu_pool_dx)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,               \
+                                    const real *dy, const uint8_t *winner, const real *w,         \
+                                    real *restrict dx, real *restrict scratch, int threads);      \
+        ptrdiff_t (*conv2d_relu_pool_dx_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,  \
+                                                 int threads);                                    \
+                                                                                                  \
+        /* conv2d_dw of the same dz, and db[o] = sum over b, i, j of dz[b,i,j,o]; db may be NULL */ \
+        void (*conv2d_relu_pool_dw)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,               \
+                                    const real *x, const real *dy, const uint8_t *winner,         \
+                                    real *restrict dw, real *restrict db,                         \
+                                    real *restrict scratch, int threads);                         \
+        ptrdiff_t (*conv2d_relu_pool_dw_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,  \
+                                                 int threads);                                    \
+                                                                                                  \
         /* y[i] = max(x[i], 0) for i < n; NaN stays NaN */                                        \
         void (*relu)(ptrdiff_t n, const real *x, real *restrict y, int threads);                  \
                                                                                                   \

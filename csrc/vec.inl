@@ -53,6 +53,16 @@ INLINE void FN(select)(VEC *y, const FN(lanes) *mask, const VEC *a)
     memcpy(y, &old, sizeof old);
 }
 
+/* whether any lane of a comparison is true */
+INLINE int FN(any)(FN(lanes) mask)
+{
+    INT lane[LANES], any = 0;
+    memcpy(lane, &mask, sizeof lane);
+    for (ptrdiff_t i = 0; i < LANES; i++)
+        any |= lane[i];
+    return any != 0;
+}
+
 /* true lanes are -1 in both worlds */
 #if MG_VBYTES
 #define GREATER(a, b) ((a) > (b))

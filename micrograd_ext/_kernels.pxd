@@ -1,4 +1,4 @@
-from libc.stdint cimport int32_t
+from libc.stdint cimport int32_t, uint8_t
 
 
 cdef extern from "mg.h" nogil:
@@ -38,6 +38,22 @@ cdef extern from "mg.h" nogil:
                            int32_t *winner, int threads) noexcept nogil
         void (*max_pool2d_dx)(const mg_pool2d *s, const float *dy, const int32_t *winner,
                               float *dx, int threads) noexcept nogil
+        void (*conv2d_relu_pool)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw, const float *x,
+                                 const float *w, const float *bias, float *y, uint8_t *winner,
+                                 float *scratch, int threads) noexcept nogil
+        Py_ssize_t (*conv2d_relu_pool_scratch)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
+                                               int threads) noexcept nogil
+        void (*conv2d_relu_pool_dx)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
+                                    const float *dy, const uint8_t *winner, const float *w,
+                                    float *dx, float *scratch, int threads) noexcept nogil
+        Py_ssize_t (*conv2d_relu_pool_dx_scratch)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
+                                                  int threads) noexcept nogil
+        void (*conv2d_relu_pool_dw)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
+                                    const float *x, const float *dy, const uint8_t *winner,
+                                    float *dw, float *db, float *scratch,
+                                    int threads) noexcept nogil
+        Py_ssize_t (*conv2d_relu_pool_dw_scratch)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
+                                                  int threads) noexcept nogil
         void (*relu)(Py_ssize_t n, const float *x, float *y, int threads) noexcept nogil
         void (*relu_dx)(Py_ssize_t n, const float *dy, const float *y, float *dx,
                         int threads) noexcept nogil
@@ -64,6 +80,22 @@ cdef extern from "mg.h" nogil:
                            int32_t *winner, int threads) noexcept nogil
         void (*max_pool2d_dx)(const mg_pool2d *s, const double *dy, const int32_t *winner,
                               double *dx, int threads) noexcept nogil
+        void (*conv2d_relu_pool)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw, const double *x,
+                                 const double *w, const double *bias, double *y, uint8_t *winner,
+                                 double *scratch, int threads) noexcept nogil
+        Py_ssize_t (*conv2d_relu_pool_scratch)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
+                                               int threads) noexcept nogil
+        void (*conv2d_relu_pool_dx)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
+                                    const double *dy, const uint8_t *winner, const double *w,
+                                    double *dx, double *scratch, int threads) noexcept nogil
+        Py_ssize_t (*conv2d_relu_pool_dx_scratch)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
+                                                  int threads) noexcept nogil
+        void (*conv2d_relu_pool_dw)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
+                                    const double *x, const double *dy, const uint8_t *winner,
+                                    double *dw, double *db, double *scratch,
+                                    int threads) noexcept nogil
+        Py_ssize_t (*conv2d_relu_pool_dw_scratch)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
+                                                  int threads) noexcept nogil
         void (*relu)(Py_ssize_t n, const double *x, double *y, int threads) noexcept nogil
         void (*relu_dx)(Py_ssize_t n, const double *dy, const double *y, double *dx,
                         int threads) noexcept nogil

@@ -76,6 +76,41 @@ def max_pool2d_dx(
     isa: str | None = None,
     threads: SupportsIndex | None = None,
 ) -> _Array[_Real]: ...
+def conv2d_relu_pool(
+    images: _Array[_Real],
+    kernel: _Array[_Real],
+    bias: _Array[_Real] | None = None,
+    pool_size: _Pair = 2,
+    *,
+    strides: _Pair = 1,
+    padding: str = "valid",
+    isa: str | None = None,
+    threads: SupportsIndex | None = None,
+) -> tuple[_Array[_Real], npt.NDArray[np.uint8]]: ...
+def conv2d_relu_pool_dx(
+    dy: _Array[_Real],
+    winner: npt.NDArray[np.uint8],
+    kernel: _Array[_Real],
+    images_shape: _Shape,
+    pool_size: _Pair = 2,
+    *,
+    strides: _Pair = 1,
+    padding: str = "valid",
+    isa: str | None = None,
+    threads: SupportsIndex | None = None,
+) -> _Array[_Real]: ...
+def conv2d_relu_pool_dw(
+    images: _Array[_Real],
+    dy: _Array[_Real],
+    winner: npt.NDArray[np.uint8],
+    kernel_shape: _Shape,
+    pool_size: _Pair = 2,
+    *,
+    strides: _Pair = 1,
+    padding: str = "valid",
+    isa: str | None = None,
+    threads: SupportsIndex | None = None,
+) -> tuple[_Array[_Real], _Array[_Real]]: ...
 def relu(
     x: _Array[_Real],
     *,

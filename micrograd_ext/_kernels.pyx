@@ -521,6 +521,207 @@ def max_pool2d_dx(dy, winner, images_shape, pool_size=2, *, strides=None, paddin
     return max_pool2d_dx_(<double *>NULL, s, dy, winner, on, workers)
 
 
+cdef mg_conv2d fused_shape(str name, tuple images, tuple kernel, pool_size, strides, padding,
+                           Py_ssize_t *ph, Py_ssize_t *pw) except *:
+    cdef mg_conv2d s = conv2d_shape(name, images, kernel, strides, padding)
+    ph[0], pw[0] = pair(f"{name}: pool_size", pool_size)
+    if ph[0] * pw[0] > 255:
+        raise ValueError(f"{name}: pool_size: expected at most 255 pixels, got {pool_size}")
+    if ph[0] > s.oh or pw[0] > s.ow:
+        raise ValueError(f"{name}: pool_size: a window of {ph[0]} x {pw[0]} does not fit into the "
+                         f"convolution's output of {s.oh} x {s.ow}")
+    if ((s.oh - 1) * s.sh + s.kh) * ((s.ow - 1) * s.sw + s.kw) > LARGEST:
+        raise ValueError(f"{name}: images: expected fewer than 2**31 pixels each, got {images}")
+    return s
+
+
+cdef int check_pooled(str name, dy, winner, tuple shape) except -1:
+    if dy.shape != shape:
+        raise ValueError(f"{name}: dy: expected shape {shape} (that of the output), got {dy.shape}")
+    if not isinstance(winner, np.ndarray) or winner.dtype != np.uint8:
+        raise TypeError(f"{name}: winner: expected a uint8 array, got "
+                        f"{getattr(winner, 'dtype', type(winner).__name__)}")
+    if winner.shape != shape:
+        raise ValueError(f"{name}: winner: expected the shape of dy {shape}, got {winner.shape}")
+    if not winner.flags.c_contiguous:
+        raise ValueError(f"{name}: winner: expected a C-contiguous array")
+    return 0
+
+
+cdef conv2d_relu_pool_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw, x, w, bias,
+                       const mg_isa *isa, int threads):
+    cdef const real[:, :, :, ::1] xv = x
+    cdef const real[:, :, :, ::1] wv = w
+    cdef const real[::1] bv
+    cdef const real *b = NULL
+    cdef Py_ssize_t size
+    shape = s.n, s.oh // ph, s.ow // pw, s.f
+    out, who = np.empty(shape, x.dtype), np.empty(shape, np.uint8)
+    cdef real[:, :, :, ::1] y = out
+    cdef uint8_t[:, :, :, ::1] winner = who
+    if bias is not None:
+        bv = bias
+        b = &bv[0]
+    if real is float:
+        size = isa.f32.conv2d_relu_pool_scratch(&s, ph, pw, threads)
+    else:
+        size = isa.f64.conv2d_relu_pool_scratch(&s, ph, pw, threads)
+    cdef real[::1] scratch = scratch_for(size, x.dtype)
+    with nogil:
+        if real is float:
+            isa.f32.conv2d_relu_pool(&s, ph, pw, &xv[0, 0, 0, 0], &wv[0, 0, 0, 0], b,
+                                     &y[0, 0, 0, 0], &winner[0, 0, 0, 0], &scratch[0], threads)
+        else:
+            isa.f64.conv2d_relu_pool(&s, ph, pw, &xv[0, 0, 0, 0], &wv[0, 0, 0, 0], b,
+                                     &y[0, 0, 0, 0], &winner[0, 0, 0, 0], &scratch[0], threads)
+    return out, who
+
+
+def conv2d_relu_pool(images, kernel, bias=None, pool_size=2, *, strides=1, padding="valid",
+                     isa=None, threads=None):
+    """`conv2d`, `relu` and `max_pool2d` in one: windows side by side, incomplete ones left out.
+
+    Returns the maxima (N, OH // PH, OW // PW, F), and as uint8 of the same shape their places in
+    the window, row * pool width + column; 255 where no number is above 0 and nothing is sent back.
+    `strides` and `padding` are the convolution's.
+
+    >>> import numpy as np
+    >>> images = np.array([[10.0, 6, 4, 6], [8, 2, 12, 5]]).reshape(1, 2, 4, 1)
+    >>> maxima, winner = conv2d_relu_pool(images, np.ones((1, 1, 1, 1)), np.array([-10.0]))
+    >>> maxima.ravel(), winner.ravel()
+    (array([0., 2.]), array([255,   2], dtype=uint8))
+    """
+    cdef Py_ssize_t ph, pw
+    array("conv2d_relu_pool: images", images, 4)
+    array("conv2d_relu_pool: kernel", kernel, 4)
+    same_dtype("conv2d_relu_pool: images", images, "kernel", kernel)
+    cdef mg_conv2d s = fused_shape("conv2d_relu_pool", images.shape, kernel.shape, pool_size,
+                                   strides, padding, &ph, &pw)
+    if bias is not None:
+        array("conv2d_relu_pool: bias", bias, 1)
+        same_dtype("conv2d_relu_pool: images", images, "bias", bias)
+        if bias.shape[0] != s.f:
+            raise ValueError(f"conv2d_relu_pool: bias: expected shape ({s.f},) for a kernel of "
+                             f"shape {kernel.shape}, got {bias.shape}")
+    cdef const mg_isa *on = find_isa(isa)
+    cdef int workers = find_threads(threads)
+    if s.n == 0:
+        shape = (0, s.oh // ph, s.ow // pw, s.f)
+        return np.empty(shape, images.dtype), np.empty(shape, np.uint8)
+    if images.dtype == np.float32:
+        return conv2d_relu_pool_(<float *>NULL, s, ph, pw, images, kernel, bias, on, workers)
+    return conv2d_relu_pool_(<double *>NULL, s, ph, pw, images, kernel, bias, on, workers)
+
+
+cdef conv2d_relu_pool_dx_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw, dy, who, w,
+                          const mg_isa *isa, int threads):
+    cdef const real[:, :, :, ::1] dyv = dy
+    cdef const uint8_t[:, :, :, ::1] winner = who
+    cdef const real[:, :, :, ::1] wv = w
+    cdef Py_ssize_t size
+    out = np.empty((s.n, s.h, s.w, s.c), dy.dtype)
+    cdef real[:, :, :, ::1] dx = out
+    if real is float:
+        size = isa.f32.conv2d_relu_pool_dx_scratch(&s, ph, pw, threads)
+    else:
+        size = isa.f64.conv2d_relu_pool_dx_scratch(&s, ph, pw, threads)
+    cdef real[::1] scratch = scratch_for(size, dy.dtype)
+    with nogil:
+        if real is float:
+            isa.f32.conv2d_relu_pool_dx(&s, ph, pw, &dyv[0, 0, 0, 0], &winner[0, 0, 0, 0],
+                                        &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], &scratch[0], threads)
+        else:
+            isa.f64.conv2d_relu_pool_dx(&s, ph, pw, &dyv[0, 0, 0, 0], &winner[0, 0, 0, 0],
+                                        &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], &scratch[0], threads)
+    return out
+
+
+def conv2d_relu_pool_dx(dy, winner, kernel, images_shape, pool_size=2, *, strides=1,
+                        padding="valid", isa=None, threads=None):
+    """Gradient of `conv2d_relu_pool` with respect to its images, of shape `images_shape`.
+
+    dy (N, OH // PH, OW // PW, F) is the gradient with respect to its maxima, winner as it returned
+    them; the rest is the forward pass's.
+
+    >>> import numpy as np
+    >>> dy, winner = np.full((1, 1, 2, 1), 5.0), np.array([255, 2], np.uint8).reshape(1, 1, 2, 1)
+    >>> conv2d_relu_pool_dx(dy, winner, np.ones((1, 1, 1, 1)), (1, 2, 4, 1))[0, :, :, 0]
+    array([[0., 0., 0., 0.],
+           [0., 0., 5., 0.]])
+    """
+    cdef Py_ssize_t ph, pw
+    array("conv2d_relu_pool_dx: dy", dy, 4)
+    array("conv2d_relu_pool_dx: kernel", kernel, 4)
+    same_dtype("conv2d_relu_pool_dx: dy", dy, "kernel", kernel)
+    shape = shape4("conv2d_relu_pool_dx: images_shape", images_shape)
+    cdef mg_conv2d s = fused_shape("conv2d_relu_pool_dx", shape, kernel.shape, pool_size, strides,
+                                   padding, &ph, &pw)
+    check_pooled("conv2d_relu_pool_dx", dy, winner, (s.n, s.oh // ph, s.ow // pw, s.f))
+    cdef const mg_isa *on = find_isa(isa)
+    cdef int workers = find_threads(threads)
+    if s.n == 0:
+        return np.empty(shape, dy.dtype)
+    if dy.dtype == np.float32:
+        return conv2d_relu_pool_dx_(<float *>NULL, s, ph, pw, dy, winner, kernel, on, workers)
+    return conv2d_relu_pool_dx_(<double *>NULL, s, ph, pw, dy, winner, kernel, on, workers)
+
+
+cdef conv2d_relu_pool_dw_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw, x, dy, who,
+                          const mg_isa *isa, int threads):
+    cdef const real[:, :, :, ::1] xv = x
+    cdef const real[:, :, :, ::1] dyv = dy
+    cdef const uint8_t[:, :, :, ::1] winner = who
+    cdef Py_ssize_t size
+    out, bias = np.empty((s.kh, s.kw, s.c, s.f), x.dtype), np.empty(s.f, x.dtype)
+    cdef real[:, :, :, ::1] dw = out
+    cdef real[::1] db = bias
+    if real is float:
+        size = isa.f32.conv2d_relu_pool_dw_scratch(&s, ph, pw, threads)
+    else:
+        size = isa.f64.conv2d_relu_pool_dw_scratch(&s, ph, pw, threads)
+    cdef real[::1] scratch = scratch_for(size, x.dtype)
+    with nogil:
+        if real is float:
+            isa.f32.conv2d_relu_pool_dw(&s, ph, pw, &xv[0, 0, 0, 0], &dyv[0, 0, 0, 0],
+                                        &winner[0, 0, 0, 0], &dw[0, 0, 0, 0], &db[0], &scratch[0],
+                                        threads)
+        else:
+            isa.f64.conv2d_relu_pool_dw(&s, ph, pw, &xv[0, 0, 0, 0], &dyv[0, 0, 0, 0],
+                                        &winner[0, 0, 0, 0], &dw[0, 0, 0, 0], &db[0], &scratch[0],
+                                        threads)
+    return out, bias
+
+
+def conv2d_relu_pool_dw(images, dy, winner, kernel_shape, pool_size=2, *, strides=1,
+                        padding="valid", isa=None, threads=None):
+    """Gradients of `conv2d_relu_pool` with respect to its kernel (KH, KW, C, F) and bias (F,).
+
+    images (N, H, W, C); dy and winner as in `conv2d_relu_pool_dx`.
+
+    >>> import numpy as np
+    >>> images = np.arange(8.0).reshape(1, 2, 4, 1)
+    >>> dy, winner = np.full((1, 1, 2, 1), 5.0), np.array([255, 2], np.uint8).reshape(1, 1, 2, 1)
+    >>> dw, db = conv2d_relu_pool_dw(images, dy, winner, (1, 1, 1, 1))
+    >>> dw.ravel(), db
+    (array([30.]), array([5.]))
+    """
+    cdef Py_ssize_t ph, pw
+    array("conv2d_relu_pool_dw: images", images, 4)
+    array("conv2d_relu_pool_dw: dy", dy, 4)
+    same_dtype("conv2d_relu_pool_dw: images", images, "dy", dy)
+    shape = shape4("conv2d_relu_pool_dw: kernel_shape", kernel_shape)
+    cdef mg_conv2d s = fused_shape("conv2d_relu_pool_dw", images.shape, shape, pool_size, strides,
+                                   padding, &ph, &pw)
+    check_pooled("conv2d_relu_pool_dw", dy, winner, (s.n, s.oh // ph, s.ow // pw, s.f))
+    cdef const mg_isa *on = find_isa(isa)
+    cdef int workers = find_threads(threads)
+    if s.n == 0:
+        return np.zeros(shape, images.dtype), np.zeros(s.f, images.dtype)
+    if images.dtype == np.float32:
+        return conv2d_relu_pool_dw_(<float *>NULL, s, ph, pw, images, dy, winner, on, workers)
+    return conv2d_relu_pool_dw_(<double *>NULL, s, ph, pw, images, dy, winner, on, workers)
+
+
 cdef relu_(real *which, x, const mg_isa *isa, int threads):
     cdef const real[::1] xv = x.reshape(-1)
     out = np.empty(x.shape, x.dtype)

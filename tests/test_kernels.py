@@ -77,7 +77,8 @@ def fenced(x: Array, dtype: npt.DTypeLike) -> Array:
     """x (if real, as dtype), read-only, with NaN around it, begun one number off a 64-byte line."""
     dtype = dtype if x.dtype.kind == "f" else x.dtype
     line = 64 // np.dtype(dtype).itemsize
-    room = np.full(x.size + 4 * line, np.nan if x.dtype.kind == "f" else -1, dtype)
+    outside = np.nan if x.dtype.kind == "f" else np.iinfo(x.dtype).max
+    room = np.full(x.size + 4 * line, outside, dtype)
     begin = line + -room.ctypes.data % 64 // room.itemsize + 1
     inside = room[begin : begin + x.size].reshape(x.shape)
     inside[...] = x
@@ -365,6 +366,94 @@ def max_pool2d_dx_cases() -> Iterator[Case]:
         yield Case((numbers(*s.output), winner), settings, s.kh * s.kw)
 
 
+def relu_twin(x: Array) -> Array:
+    return np.where(x <= 0, 0, x)
+
+
+def conv2d_relu_pool_twin(
+    x: Array, w: Array, bias: Any = None, *, pool_size: Any, strides: Any, padding: str
+) -> tuple[Array, Array]:
+    """One after the other, each by its own twin."""
+    z = relu_twin(conv2d_twin(x, w, bias, strides=strides, padding=padding))
+    y, winner = max_pool2d_twin(z, pool_size, strides=pool_size, padding="valid")
+    return y, np.where(y == 0, 255, winner).astype(np.uint8)
+
+
+def unpooled(dy: Array, winner: Array, s: Geometry, pool_size: Any) -> Array:
+    """The gradient of the convolution's output."""
+    return max_pool2d_dx_twin(
+        dy, winner.astype(int), s.output, pool_size, strides=pool_size, padding="valid"
+    )
+
+
+def conv2d_relu_pool_dx_twin(
+    dy: Array, winner: Array, w: Array, images_shape: Any, pool_size: Any, **how: Any
+) -> Array:
+    s = geometry(images_shape, w.shape, how["strides"], how["padding"])
+    return conv2d_dx_twin(unpooled(dy, winner, s, pool_size), w, images_shape, **how)
+
+
+def conv2d_relu_pool_dw_twin(
+    x: Array, dy: Array, winner: Array, kernel_shape: Any, pool_size: Any, **how: Any
+) -> tuple[Array, Array]:
+    dz = unpooled(dy, winner, geometry(x.shape, kernel_shape, **how), pool_size)
+    return conv2d_dw_twin(x, dz, kernel_shape, **how), dz.sum(axis=(0, 1, 2))
+
+
+def fused_geometries() -> Iterator[tuple[Geometry, tuple[int, int]]]:
+    """Convolutions whose output holds a window at least."""
+    pools = itertools.cycle([(2, 2), (1, 1), (3, 2), (1, 2), (2, 1)])
+    more = [
+        Geometry(2, 28, 28, 1, 3, 3, 32, (1, 1), "valid"),  # LeNet's
+        Geometry(3, 13, 13, 32, 3, 3, 64, (1, 1), "valid"),
+        Geometry(2, 28, 28, 1, 5, 5, 6, (1, 1), "same"),  # LeNet-5's
+        Geometry(2, 14, 14, 6, 5, 5, 16, (1, 1), "valid"),
+        Geometry(1, 6, 6, 64, 5, 5, 3, (1, 1), "same"),  # rows of many vectors
+        Geometry(2, 6, 5, 7, 2, 3, 300, (1, 1), "same"),  # more channels than are counted at once
+        Geometry(2, 6, 5, 1, 2, 3, 300, (1, 1), "same"),
+        *(Geometry(1, 4, 5, c, 4, 1, 5, (1, 1), "same") for c in range(1, 140, 3)),
+    ]
+    for s in itertools.chain(geometries(), more):
+        pool = next(pools)
+        if s.output[1] >= pool[0] and s.output[2] >= pool[1]:
+            yield s, pool
+    yield Geometry(1, 20, 17, 2, 2, 2, 3, (1, 1), "valid"), (17, 15)  # 255 places
+
+
+def conv2d_relu_pool_cases() -> Iterator[Case]:
+    for i, (s, pool) in enumerate(fused_geometries()):
+        # small whole numbers: exact, so that winners and ties are the same everywhere
+        x, w, b = (
+            np.round(2 * numbers(*n))
+            for n in ((s.n, s.h, s.w, s.c), (s.kh, s.kw, s.c, s.f), (s.f,))
+        )
+        if i % 3 == 2:
+            x[RANDOM.random(x.shape) < 0.05] = np.nan
+        yield Case((x, w, b)[: 2 + i % 2], {"pool_size": pool, **s.settings}, 0)
+
+
+def any_winners(s: Geometry, pool: tuple[int, int], i: int) -> tuple[Array, Array]:
+    """Gradients of the pooled output; winners of a window, of none, and every third time wrong."""
+    shape = s.n, s.output[1] // pool[0], s.output[2] // pool[1], s.f
+    winner = RANDOM.integers(0, pool[0] * pool[1] + (3 if i % 3 == 0 else 0), shape)
+    winner[RANDOM.random(shape) < 0.4] = 255
+    return numbers(*shape), winner.astype(np.uint8)
+
+
+def conv2d_relu_pool_dx_cases() -> Iterator[Case]:
+    for i, (s, pool) in enumerate(fused_geometries()):
+        arrays = *any_winners(s, pool, i), numbers(s.kh, s.kw, s.c, s.f)
+        settings = {"images_shape": (s.n, s.h, s.w, s.c), "pool_size": pool, **s.settings}
+        yield Case(arrays, settings, s.kh * s.kw * s.f)
+
+
+def conv2d_relu_pool_dw_cases() -> Iterator[Case]:
+    for i, (s, pool) in enumerate(fused_geometries()):
+        arrays = numbers(s.n, s.h, s.w, s.c), *any_winners(s, pool, i)
+        settings = {"kernel_shape": (s.kh, s.kw, s.c, s.f), "pool_size": pool, **s.settings}
+        yield Case(arrays, settings, s.output[0] * s.output[1] * s.output[2])
+
+
 def special(*shape: int) -> Array:
     """Numbers among which are 0, -0, NaN and both infinities."""
     x = numbers(*shape)
@@ -402,7 +491,16 @@ ROWS = {
     "conv2d_dw": Row(_kernels.conv2d_dw, conv2d_dw_twin, conv2d_dw_cases),
     "max_pool2d": Row(_kernels.max_pool2d, max_pool2d_twin, max_pool2d_cases),
     "max_pool2d_dx": Row(_kernels.max_pool2d_dx, max_pool2d_dx_twin, max_pool2d_dx_cases),
-    "relu": Row(_kernels.relu, lambda x: np.where(x <= 0, 0, x), relu_cases),
+    "conv2d_relu_pool": Row(
+        _kernels.conv2d_relu_pool, conv2d_relu_pool_twin, conv2d_relu_pool_cases
+    ),
+    "conv2d_relu_pool_dx": Row(
+        _kernels.conv2d_relu_pool_dx, conv2d_relu_pool_dx_twin, conv2d_relu_pool_dx_cases
+    ),
+    "conv2d_relu_pool_dw": Row(
+        _kernels.conv2d_relu_pool_dw, conv2d_relu_pool_dw_twin, conv2d_relu_pool_dw_cases
+    ),
+    "relu": Row(_kernels.relu, relu_twin, relu_cases),
     "relu_dx": Row(_kernels.relu_dx, lambda dy, y: np.where(y <= 0, 0, dy), relu_dx_cases),
 }
 NOT_KERNELS = {"isas", "get_num_threads", "set_num_threads", "config"}
@@ -620,6 +718,7 @@ X, W, B = np.zeros((2, 5, 6, 3)), np.zeros((3, 3, 3, 4)), np.zeros(4)
 DY = np.zeros((2, 3, 4, 4))
 POOLED = np.zeros((2, 2, 3, 3))
 WINNER = np.zeros((2, 2, 3, 3), np.int32)
+FUSED_DY, FUSED_WINNER = np.zeros((2, 1, 2, 4)), np.zeros((2, 1, 2, 4), np.uint8)
 M = np.zeros((2, 3))
 
 
@@ -765,6 +864,51 @@ BAD: dict[str, Bad] = {
     "shape with 0": (call("conv2d_dw", X, DY, (3, 0, 3, 4)), ValueError, "kernel_shape: .* got 0"),
     "shape huge": (call("conv2d_dw", X, DY, (3, 3, 3, 2**70)), ValueError, "kernel_shape: .* got"),
     "shape of pool": (call("max_pool2d_dx", POOLED, WINNER, None), ValueError, "sizes, got None"),
+    "fused pool too large": (
+        call("conv2d_relu_pool", X, W, B, (4, 1)),
+        ValueError,
+        "pool_size: a window of 4 x 1 does not fit into the convolution's output of 3 x 4",
+    ),
+    "fused pool of many": (
+        call("conv2d_relu_pool", np.zeros((1, 20, 20, 3)), W, B, 16),
+        ValueError,
+        "pool_size: expected at most 255 pixels, got 16",
+    ),
+    "fused bias": (
+        call("conv2d_relu_pool", X, W, B[:3]),
+        ValueError,
+        r"bias: expected shape \(4,\)",
+    ),
+    "fused mixed": (
+        call("conv2d_relu_pool", X, W.astype(np.float32)),
+        TypeError,
+        "conv2d_relu_pool: images is float64 but kernel is float32",
+    ),
+    "fused dy": (
+        call("conv2d_relu_pool_dx", DY, FUSED_WINNER, W, X.shape),
+        ValueError,
+        r"conv2d_relu_pool_dx: dy: expected shape \(2, 1, 2, 4\).*got \(2, 3, 4, 4\)",
+    ),
+    "fused winner": (
+        call("conv2d_relu_pool_dx", FUSED_DY, FUSED_WINNER[:1], W, X.shape),
+        ValueError,
+        "conv2d_relu_pool_dx: winner: expected the shape of dy",
+    ),
+    "fused winner int32": (
+        call("conv2d_relu_pool_dw", X, FUSED_DY, FUSED_WINNER.astype(np.int32), W.shape),
+        TypeError,
+        "conv2d_relu_pool_dw: winner: expected a uint8 array, got int32",
+    ),
+    "fused winner strided": (
+        call("conv2d_relu_pool_dw", X, FUSED_DY, FUSED_WINNER[:, :, ::-1], W.shape),
+        ValueError,
+        "conv2d_relu_pool_dw: winner: expected a C-contiguous",
+    ),
+    "fused shape": (
+        call("conv2d_relu_pool_dx", FUSED_DY, FUSED_WINNER, W, (5, 6, 3)),
+        ValueError,
+        "conv2d_relu_pool_dx: images_shape: expected four sizes",
+    ),
     "isa": (call("matmul", M, M.T, isa="mmx"), ValueError, "isa: expected .*baseline.*'mmx'"),
     "isa 0": (call("relu", M, isa=0), ValueError, "isa: expected one of .* got 0"),
     "threads 0": (call("matmul", M, M.T, threads=0), ValueError, "threads: expected .* 1 .* got 0"),

@@ -1,0 +1,522 @@
+/* Convolution + bias + ReLU + max-pooling in one pass, and back. Windows do not overlap.
+
+   Forward, the rows of one window height are convolved into a scratch that stays in the cache, and
+   only their maxima leave it. Rows and columns beyond the last whole window are never computed.
+
+   Backward, a pooled gradient goes to one pixel of its window, or to none: the sums below run over
+   those alone, at most 1 of ph*pw of what a dense gradient takes. */
+#define ALIGNED(count) ROUND_UP(count, (ptrdiff_t)(64 / sizeof(REAL)))
+#define NONE 255
+
+/* One term: g times the numbers from `index` on, in units that the caller chooses. */
+typedef struct FN(term) {
+    int32_t index;
+    REAL g;
+} FN(term);
+
+/* For s < segments, j < cols:
+       to[s*to_step + j] += sum over the terms of g * from[index*scale + s*from_step + j].
+   `from` is readable up to a multiple of LANES columns. */
+typedef struct FN(combination) {
+    const FN(term) *terms;
+    ptrdiff_t count, scale;
+    const REAL *from;
+    ptrdiff_t from_step;
+    REAL *to;
+    ptrdiff_t to_step, segments, cols;
+} FN(combination);
+
+/* segments and vectors are constants where this is inlined */
+INLINE void FN(combine_body)(const int segments, const int vectors, const FN(combination) *c,
+                             ptrdiff_t segment, ptrdiff_t col)
+{
+    const ptrdiff_t step = c->from_step, scale = c->scale;
+    const REAL *from = c->from + segment * step + col;
+    VEC acc[3][6];
+    UNROLL
+    for (int s = 0; s < segments; s++) {
+        UNROLL
+        for (int v = 0; v < vectors; v++)
+            acc[s][v] = SPLAT((REAL)0);
+    }
+    for (const FN(term) *term = c->terms, *end = term + c->count; term < end; term++) {
+        const VEC g = SPLAT(term->g);
+        const REAL *x = from + term->index * scale;
+        UNROLL
+        for (int s = 0; s < segments; s++) {
+            UNROLL
+            for (int v = 0; v < vectors; v++)
+                acc[s][v] += g * LOAD(x + s * step + v * LANES);
+        }
+    }
+    UNROLL
+    for (int s = 0; s < segments; s++) {
+        REAL *to = c->to + (segment + s) * c->to_step + col;
+        UNROLL
+        for (int v = 0; v < vectors; v++) {
+            const ptrdiff_t left = c->cols - col - v * LANES;
+            VEC sum;
+            FN(load_some)(&sum, to + v * LANES, left);
+            sum += acc[s][v];
+            FN(store_some)(to + v * LANES, &sum, left);
+        }
+    }
+}
+
+/* one function per number of segments, with a case for each width */
+#define COMBINE_CASE(segments, vectors)                                                           \
+    case vectors:                                                                                 \
+        FN(combine_body)(segments, vectors, c, segment, col);                                     \
+        break;
+#define COMBINE_FUNCTION(name, segments, last)                                                    \
+    static void FN(name)(const FN(combination) *c, ptrdiff_t segment, ptrdiff_t col, int vectors) \
+    {                                                                                             \
+        switch (vectors) {                                                                        \
+            COMBINE_CASE(segments, 1) COMBINE_CASE(segments, 2) COMBINE_CASE(segments, 3)         \
+            COMBINE_CASE(segments, 4) last                                                        \
+        }                                                                                         \
+    }
+COMBINE_FUNCTION(combine_1, 1, COMBINE_CASE(1, 6))
+COMBINE_FUNCTION(combine_2, 2, COMBINE_CASE(2, 6))
+#if MG_REGISTERS >= 32
+COMBINE_FUNCTION(combine_3, 3, COMBINE_CASE(3, 6))
+#else
+COMBINE_FUNCTION(combine_3, 3, )
+#endif
+
+static void FN(combine)(const FN(combination) *c)
+{
+    if (c->count == 0)
+        return;
+    for (ptrdiff_t segment = 0, high; segment < c->segments; segment += high) {
+        high = MIN(3, c->segments - segment);
+        const int most = high < 3 || MG_REGISTERS >= 32 ? 6 : 4;
+        for (ptrdiff_t col = 0, wide; col < c->cols; col += wide * LANES) {
+            wide = CEIL_DIV(c->cols - col, LANES);
+            wide = wide >= most ? most : MIN(wide, 4);
+            (high == 3 ? FN(combine_3) : high == 2 ? FN(combine_2) : FN(combine_1))(
+                c, segment, col, (int)wide);
+        }
+    }
+}
+
+typedef struct FN(pooled) {
+    FN(convolution) v; /* of the convolution; its `y` is that of the pooling */
+    ptrdiff_t ph, pw, qh, qw; /* window, pooled size */
+    uint8_t *winner;
+    REAL *rows; /* forward: per thread, ph rows of the convolution */
+    ptrdiff_t rows_size;
+} FN(pooled);
+
+static FN(pooled) FN(pooled_of)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw)
+{
+    const FN(pooled) p = {
+        .v = {.s = *s, .spread_h = 1, .spread_w = 1, .pitch = ROUND_UP(s->f, LANES),
+              .canvas_size = FN(canvas_size)(s) + ALIGNED(LANES)},
+        .ph = ph, .pw = pw, .qh = s->oh / ph, .qw = s->ow / pw,
+        .rows_size = ALIGNED(ph * s->ow * s->f),
+    };
+    return p;
+}
+
+static int FN(pooled_threads)(const FN(pooled) *p, int threads)
+{
+    const mg_conv2d *s = &p->v.s;
+    return mg_threads_worth((double)(s->n * s->oh * s->ow * s->f) * (double)(s->kh * s->kw * s->c),
+                            threads);
+}
+
+/* ---- forward */
+
+/* A row of windows. With nan = 0 comparisons do not ask for NaNs; whether there were any is seen by
+   the sums, which is what it returns. nan, ph and pw are constants where this is inlined. */
+INLINE int FN(pool_row)(const int nan, const FN(pooled) *p, const ptrdiff_t ph, const ptrdiff_t pw,
+                        const REAL *x, REAL *y, uint8_t *winner)
+{
+    const ptrdiff_t f = p->v.s.f, width = p->qw * pw;
+    const VEC zero = SPLAT((REAL)0);
+    FN(lanes) unordered = {0};
+    for (ptrdiff_t j = 0; j < p->qw; j++)
+        for (ptrdiff_t o = 0; o < f; o += LANES) {
+            const ptrdiff_t lanes = MIN(LANES, f - o);
+            const REAL *window = x + j * pw * f + o;
+            uint8_t *to = winner + j * f + o;
+            VEC best, other, sum;
+            FN(lanes) who = {0};
+            INT place[LANES];
+            FN(load_some)(&best, window, lanes);
+            sum = best;
+            for (ptrdiff_t u = 0; u < ph; u++)
+                for (ptrdiff_t v = u == 0; v < pw; v++) {
+                    FN(load_some)(&other, window + (u * width + v) * f, lanes);
+                    FN(lanes) take = GREATER(other, best);
+                    if (nan)
+                        take |= UNORDERED(other) & ~UNORDERED(best);
+                    sum += other;
+                    FN(select)(&best, &take, &other);
+                    who = (((FN(lanes)){0} + (INT)(u * pw + v)) & take) | (who & ~take);
+                }
+            unordered |= UNORDERED(sum);
+            FN(lanes) dead = ~GREATER(best, zero);
+            if (nan)
+                dead &= ~UNORDERED(best);
+            FN(select)(&best, &dead, &zero);
+            who |= dead; /* all bits: NONE, when cut down to a byte */
+            FN(store_some)(y + j * f + o, &best, lanes);
+            memcpy(place, &who, sizeof place);
+            if (lanes == LANES)
+                for (ptrdiff_t lane = 0; lane < LANES; lane++)
+                    to[lane] = (uint8_t)place[lane];
+            else
+                for (ptrdiff_t lane = 0; lane < lanes; lane++)
+                    to[lane] = (uint8_t)place[lane];
+        }
+    return FN(any)(unordered);
+}
+
+static void FN(pool_rows)(const FN(pooled) *p, const REAL *x, REAL *y, uint8_t *winner)
+{
+    const int nan = p->ph == 2 && p->pw == 2 ? FN(pool_row)(0, p, 2, 2, x, y, winner)
+                                             : FN(pool_row)(0, p, p->ph, p->pw, x, y, winner);
+    if (nan)
+        FN(pool_row)(1, p, p->ph, p->pw, x, y, winner);
+}
+
+static void FN(conv2d_relu_pool_task)(const void *context, ptrdiff_t index, int thread)
+{
+    const FN(pooled) *p = context;
+    const mg_conv2d *s = &p->v.s;
+    const ptrdiff_t n = index / p->v.bands, band = index % p->v.bands;
+    const ptrdiff_t begin = p->qh * band / p->v.bands, end = p->qh * (band + 1) / p->v.bands;
+    const REAL *image = p->v.x + n * s->h * s->w * s->c;
+    REAL *rows = p->rows + thread * p->rows_size;
+    ptrdiff_t width = s->w, first = 0;
+
+    if (p->v.canvas && begin < end) {
+        REAL *canvas = p->v.canvas + thread * p->v.canvas_size;
+        width = (s->ow - 1) * s->sw + s->kw;
+        first = begin * p->ph * s->sh;
+        FN(fill_canvas)(&p->v, image, first, ((end - begin) * p->ph - 1) * s->sh + s->kh, canvas);
+        image = canvas;
+    }
+    FN(tile) t = {
+        .segments = s->kh, .k = s->kw * s->c,
+        .a_segment = width * s->c, .a_step = s->sw * s->c,
+        .b = p->v.w, .ldb = p->v.pitch, .bias = p->v.bias, .ldc = s->f,
+    };
+    for (ptrdiff_t i = begin; i < end; i++) {
+        const ptrdiff_t at = (n * p->qh + i) * p->qw * s->f;
+        for (ptrdiff_t u = 0; u < p->ph; u++) {
+            t.a = image + ((i * p->ph + u) * s->sh - first) * width * s->c;
+            t.c = rows + u * p->qw * p->pw * s->f;
+            FN(strip)(ALONG, &t, p->qw * p->pw, s->f);
+        }
+        FN(pool_rows)(p, rows, p->v.y + at, p->winner + at);
+    }
+}
+
+static ptrdiff_t FN(conv2d_relu_pool_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, int threads)
+{
+    const FN(pooled) p = FN(pooled_of)(s, ph, pw);
+    return ALIGNED((s->kh * s->kw * s->c + 1) * p.v.pitch) + threads * (p.v.canvas_size + p.rows_size);
+}
+
+static void FN(conv2d_relu_pool)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, const REAL *x,
+                                 const REAL *w, const REAL *bias, REAL *restrict y,
+                                 uint8_t *restrict winner, REAL *restrict scratch, int threads)
+{
+    const ptrdiff_t taps = s->kh * s->kw * s->c;
+    FN(pooled) p = FN(pooled_of)(s, ph, pw);
+    p.v.x = x, p.v.w = w, p.v.bias = bias, p.v.y = y, p.winner = winner;
+    if (p.v.pitch != s->f) {
+        FN(widen)(taps, s->f, p.v.pitch, w, scratch);
+        p.v.w = scratch;
+        if (bias) {
+            FN(widen)(1, s->f, p.v.pitch, bias, scratch + taps * p.v.pitch);
+            p.v.bias = scratch + taps * p.v.pitch;
+        }
+    }
+    scratch += ALIGNED((taps + 1) * p.v.pitch);
+    p.rows = scratch + threads * p.v.canvas_size;
+    p.v.canvas = FN(needs_canvas)(&p.v) ? scratch : NULL;
+    threads = FN(pooled_threads)(&p, threads);
+    p.v.bands = s->n >= 4 * threads ? 1 : MAX(1, MIN(p.qh, threads));
+    mg_parallel_for(s->n * p.v.bands, threads, FN(conv2d_relu_pool_task), &p);
+}
+
+/* ---- backward, to the images: where a window's gradient of channel o lands, w[:, :, :, o] is
+        added, times the gradient. Channels that land on the same pixel are summed first. */
+
+typedef struct FN(pooled_dx) {
+    FN(pooled) p;
+    const REAL *dy, *w; /* w: turned around, f x kh x pitch */
+    const uint8_t *winner;
+    REAL *dx;
+    ptrdiff_t pitch, canvas_size;
+    REAL *canvas; /* per thread, NULL: windows never leave the image */
+    FN(term) *terms; /* per thread, (ph*pw + 1) x f */
+    ptrdiff_t terms_size;
+} FN(pooled_dx);
+
+static void FN(conv2d_relu_pool_dx_task)(const void *context, ptrdiff_t n, int thread)
+{
+    const FN(pooled_dx) *d = context;
+    const FN(pooled) *p = &d->p;
+    const mg_conv2d *s = &p->v.s;
+    const ptrdiff_t places = p->ph * p->pw, height = (s->oh - 1) * s->sh + s->kh;
+    const ptrdiff_t width = d->canvas ? (s->ow - 1) * s->sw + s->kw : s->w;
+    FN(term) *terms = d->terms + thread * d->terms_size;
+    REAL *image = d->dx + n * s->h * s->w * s->c;
+    REAL *dx = d->canvas ? d->canvas + thread * d->canvas_size : image;
+    memset(dx, 0, (size_t)((d->canvas ? height : s->h) * width * s->c) * sizeof *dx);
+
+    for (ptrdiff_t at = 0; at < p->qh * p->qw; at++) {
+        const ptrdiff_t i = at / p->qw * p->ph, j = at % p->qw * p->pw;
+        const REAL *dy = d->dy + (n * p->qh * p->qw + at) * s->f;
+        const uint8_t *winner = d->winner + (n * p->qh * p->qw + at) * s->f;
+        ptrdiff_t count[NONE + 1] = {0};
+        for (ptrdiff_t o = 0; o < s->f; o++) { /* without branches: the last list is of the dead */
+            const ptrdiff_t place = MIN(winner[o], places);
+            terms[place * s->f + count[place]++] = (FN(term)){(int32_t)o, dy[o]};
+        }
+        for (ptrdiff_t place = 0; place < places; place++) {
+            const FN(combination) c = {
+                .terms = terms + place * s->f, .count = count[place], .scale = s->kh * d->pitch,
+                .from = d->w, .from_step = d->pitch,
+                .to = dx + ((i + place / p->pw) * s->sh * width + (j + place % p->pw) * s->sw) * s->c,
+                .to_step = width * s->c, .segments = s->kh, .cols = s->kw * s->c,
+            };
+            FN(combine)(&c);
+        }
+    }
+    if (d->canvas) /* its part that is image, and zeros where no window looks */
+        for (ptrdiff_t i = 0; i < s->h; i++) {
+            const ptrdiff_t cols = MAX(0, MIN(s->w, width - s->left));
+            REAL *to = image + i * s->w * s->c;
+            memset(to, 0, (size_t)(s->w * s->c) * sizeof *to);
+            if (i + s->top < height)
+                memcpy(to, dx + ((i + s->top) * width + s->left) * s->c, (size_t)(cols * s->c) * sizeof *to);
+        }
+}
+
+static ptrdiff_t FN(conv2d_relu_pool_dx_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, int threads)
+{
+    return ALIGNED(s->f * s->kh * ROUND_UP(s->kw * s->c, LANES))
+        + threads * (FN(canvas_size)(s) + 2 * ALIGNED((ph * pw + 1) * s->f));
+}
+
+static void FN(conv2d_relu_pool_dx)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, const REAL *dy,
+                                    const uint8_t *winner, const REAL *w, REAL *restrict dx,
+                                    REAL *restrict scratch, int threads)
+{
+    const ptrdiff_t rows = s->kw * s->c, pitch = ROUND_UP(rows, LANES);
+    FN(pooled_dx) d = {
+        .p = FN(pooled_of)(s, ph, pw), .dy = dy, .w = scratch, .winner = winner, .dx = dx,
+        .pitch = pitch, .canvas_size = FN(canvas_size)(s),
+        .terms_size = ALIGNED((ph * pw + 1) * s->f),
+    };
+    for (ptrdiff_t o = 0; o < s->f; o++)
+        for (ptrdiff_t u = 0; u < s->kh; u++)
+            for (ptrdiff_t r = 0; r < pitch; r++)
+                scratch[(o * s->kh + u) * pitch + r] = r < rows ? w[(u * rows + r) * s->f + o] : 0;
+    scratch += ALIGNED(s->f * s->kh * pitch);
+    d.canvas = FN(needs_canvas)(&d.p.v) ? scratch : NULL;
+    d.terms = (FN(term) *)(scratch + threads * d.canvas_size);
+    mg_parallel_for(s->n, FN(pooled_threads)(&d.p, threads), FN(conv2d_relu_pool_dx_task), &d);
+}
+
+/* ---- backward, to the kernel and the bias: dw[:, :, :, o] is the sum of the windows that channel
+        o's gradients come from, each times its gradient. Summed in chunks, as conv2d_dw does. */
+
+#define CHUNKS ((ptrdiff_t)8)
+#define CHUNKS_SIZE ((ptrdiff_t)1 << 20)
+
+typedef struct FN(pooled_dw) {
+    FN(pooled) p;
+    const REAL *dy;
+    const uint8_t *winner;
+    ptrdiff_t pitch, chunks, parts;
+    int dense;
+    REAL *sums; /* chunks x f x (kh x pitch + LANES): dw[:, :, :, o], then db[o]; dense: dw, then db */
+    ptrdiff_t sum_size;
+    FN(term) *terms; /* per thread, f x qh*qw; dense: a row of windows, ph x qw*pw x f */
+    ptrdiff_t terms_size;
+    REAL *dw, *db;
+} FN(pooled_dw);
+
+/* Few channels fill few lanes of those sums. Then it is cheaper to write the gradient of a row of
+   windows out, zeros and all, and to multiply matrices as conv2d_dw does. */
+static void FN(expand_row)(const FN(pooled) *p, const REAL *dy, const uint8_t *winner, REAL *dz, REAL *db)
+{
+    const ptrdiff_t f = p->v.s.f, pitch = p->v.pitch, places = p->ph * p->pw;
+    for (ptrdiff_t j = 0; j < p->qw; j++)
+        for (ptrdiff_t o = 0; o < f; o += LANES) {
+            const ptrdiff_t lanes = MIN(LANES, f - o);
+            const uint8_t *from = winner + j * f + o;
+            INT place[LANES] = {0};
+            VEC g, sum;
+            FN(lanes) who;
+            FN(load_some)(&g, dy + j * f + o, lanes);
+            if (lanes == LANES)
+                for (ptrdiff_t lane = 0; lane < LANES; lane++)
+                    place[lane] = from[lane];
+            else
+                for (ptrdiff_t lane = 0; lane < lanes; lane++)
+                    place[lane] = from[lane];
+            memcpy(&who, place, sizeof who);
+            FN(load_some)(&sum, db + o, lanes);
+            for (ptrdiff_t k = 0; k < places; k++) {
+                VEC sent = SPLAT((REAL)0);
+                const FN(lanes) here = EQUAL(who, (INT)k);
+                FN(select)(&sent, &here, &g);
+                sum += sent;
+                STORE(dz + (k / p->pw * p->qw * p->pw + j * p->pw + k % p->pw) * pitch + o, sent);
+            }
+            FN(store_some)(db + o, &sum, lanes);
+        }
+}
+
+static void FN(conv2d_relu_pool_dw_dense)(const FN(pooled_dw) *d, const REAL *image, ptrdiff_t width,
+                                          ptrdiff_t n, int first, REAL *dz, REAL *sums)
+{
+    const FN(pooled) *p = &d->p;
+    const mg_conv2d *s = &p->v.s;
+    const ptrdiff_t rows = s->kw * s->c;
+    for (ptrdiff_t i = 0; i < p->qh; i++) {
+        const ptrdiff_t at = (n * p->qh + i) * p->qw * s->f;
+        FN(expand_row)(p, d->dy + at, d->winner + at, dz, sums + s->kh * rows * s->f);
+        for (ptrdiff_t u = 0; u < s->kh; u++) {
+            const FN(tile) t = {
+                .segments = p->ph, .k = p->qw * p->pw,
+                .a = image + (i * p->ph * s->sh + u) * width * s->c,
+                .a_segment = s->sh * width * s->c, .a_step = s->sw * s->c,
+                .b = dz, .ldb = p->v.pitch, .accumulate = !first || i > 0,
+                .c = sums + u * rows * s->f, .ldc = s->f,
+            };
+            FN(strip)(ACROSS, &t, rows, s->f);
+        }
+    }
+}
+
+static void FN(conv2d_relu_pool_dw_task)(const void *context, ptrdiff_t index, int thread)
+{
+    const FN(pooled_dw) *d = context;
+    const FN(pooled) *p = &d->p;
+    const mg_conv2d *s = &p->v.s;
+    const ptrdiff_t chunk = index / d->parts, part = index % d->parts;
+    const ptrdiff_t begin = s->n * chunk / d->chunks, end = s->n * (chunk + 1) / d->chunks;
+    const ptrdiff_t first = s->f * part / d->parts, last = s->f * (part + 1) / d->parts;
+    const ptrdiff_t windows = p->qh * p->qw;
+    REAL *sums = d->sums + chunk * s->f * d->sum_size;
+    FN(term) *terms = d->terms + thread * d->terms_size;
+    if (d->dense)
+        memset(sums + s->kh * s->kw * s->c * s->f, 0, (size_t)s->f * sizeof *sums);
+    else
+        memset(sums + first * d->sum_size, 0, (size_t)((last - first) * d->sum_size) * sizeof *sums);
+
+    for (ptrdiff_t n = begin; n < end; n++) {
+        const REAL *image = p->v.x + n * s->h * s->w * s->c;
+        ptrdiff_t width = s->w, count[256];
+        if (p->v.canvas) {
+            REAL *canvas = p->v.canvas + thread * p->v.canvas_size;
+            FN(fill_canvas)(&p->v, image, 0, (s->oh - 1) * s->sh + s->kh, canvas);
+            image = canvas;
+            width = (s->ow - 1) * s->sw + s->kw;
+        }
+        if (d->dense) {
+            FN(conv2d_relu_pool_dw_dense)(d, image, width, n, n == begin, (REAL *)terms, sums);
+            continue;
+        }
+        for (ptrdiff_t from = first, to; from < last; from = to) { /* as many as `count` holds */
+            to = MIN(last, from + 256);
+            memset(count, 0, sizeof count);
+            for (ptrdiff_t at = 0; at < windows; at++) {
+                const REAL *dy = d->dy + (n * windows + at) * s->f;
+                const uint8_t *winner = d->winner + (n * windows + at) * s->f;
+                const ptrdiff_t i = at / p->qw * p->ph, j = at % p->qw * p->pw;
+                int32_t pixel[NONE + 1]; /* of the image, for each place in the window */
+                for (ptrdiff_t place = 0; place < p->ph * p->pw; place++)
+                    pixel[place] = (int32_t)((i + place / p->pw) * s->sh * width
+                                             + (j + place % p->pw) * s->sw);
+                pixel[NONE] = 0;
+                for (ptrdiff_t o = from; o < to; o++) { /* a dead one is overwritten by the next */
+                    const int live = winner[o] < p->ph * p->pw;
+                    terms[(o - from) * windows + count[o - from]]
+                        = (FN(term)){pixel[live ? winner[o] : NONE], dy[o]};
+                    count[o - from] += live;
+                }
+            }
+            for (ptrdiff_t o = from; o < to; o++) {
+                const FN(combination) c = {
+                    .terms = terms + (o - from) * windows, .count = count[o - from], .scale = s->c,
+                    .from = image, .from_step = width * s->c,
+                    .to = sums + o * d->sum_size, .to_step = d->pitch,
+                    .segments = s->kh, .cols = d->pitch,
+                };
+                REAL *db = sums + o * d->sum_size + s->kh * d->pitch;
+                for (ptrdiff_t t = 0; t < c.count; t++)
+                    *db += c.terms[t].g;
+                FN(combine)(&c);
+            }
+        }
+    }
+}
+
+static void FN(conv2d_relu_pool_dw_add)(const void *context, ptrdiff_t row, int thread)
+{
+    const FN(pooled_dw) *d = context;
+    const mg_conv2d *s = &d->p.v.s;
+    const ptrdiff_t rows = s->kw * s->c, taps = s->kh * rows;
+    const ptrdiff_t at = row == taps ? s->kh * d->pitch : row / rows * d->pitch + row % rows;
+    REAL *to = row == taps ? d->db : d->dw + row * s->f;
+    (void)thread;
+    if (to)
+        for (ptrdiff_t o = 0; o < s->f; o++) {
+            REAL sum = 0;
+            for (ptrdiff_t chunk = 0; chunk < d->chunks; chunk++)
+                sum += d->dense ? d->sums[chunk * s->f * d->sum_size + row * s->f + o]
+                                : d->sums[(chunk * s->f + o) * d->sum_size + at];
+            to[o] = sum;
+        }
+}
+
+static FN(pooled_dw) FN(pooled_dw_of)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw)
+{
+    FN(pooled_dw) d = {.p = FN(pooled_of)(s, ph, pw), .pitch = ROUND_UP(s->kw * s->c, LANES)};
+    d.sum_size = s->kh * d.pitch + LANES;
+    d.chunks = MAX(1, MIN(MIN(CHUNKS, s->n), CHUNKS_SIZE / (s->f * d.sum_size)));
+    d.dense = 10 * d.pitch > 8 * ph * pw * s->kw * s->c;
+    d.parts = d.dense ? 1 : MIN(CEIL_DIV(CHUNKS, d.chunks), s->f);
+    d.terms_size = d.dense ? ALIGNED(ph * d.p.qw * pw * d.p.v.pitch) : ALIGNED(MIN(256, s->f) * d.p.qh * d.p.qw);
+    return d;
+}
+
+static ptrdiff_t FN(conv2d_relu_pool_dw_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, int threads)
+{
+    const FN(pooled_dw) d = FN(pooled_dw_of)(s, ph, pw);
+    return ALIGNED(d.chunks * s->f * d.sum_size) + threads * (d.p.v.canvas_size + 2 * d.terms_size);
+}
+
+static void FN(conv2d_relu_pool_dw)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, const REAL *x,
+                                    const REAL *dy, const uint8_t *winner, REAL *restrict dw,
+                                    REAL *restrict db, REAL *restrict scratch, int threads)
+{
+    FN(pooled_dw) d = FN(pooled_dw_of)(s, ph, pw);
+    d.p.v.x = x, d.dy = dy, d.winner = winner, d.dw = dw, d.db = db, d.sums = scratch;
+    scratch += ALIGNED(d.chunks * s->f * d.sum_size);
+    /* whole vectors of the image are read: the last ones reach beyond it */
+    d.p.v.canvas = FN(needs_canvas)(&d.p.v) || (!d.dense && d.pitch != s->kw * s->c) ? scratch : NULL;
+    d.terms = (FN(term) *)(scratch + threads * d.p.v.canvas_size);
+    threads = FN(pooled_threads)(&d.p, threads);
+    mg_parallel_for(d.chunks * d.parts, threads, FN(conv2d_relu_pool_dw_task), &d);
+    mg_parallel_for(s->kh * s->kw * s->c + 1,
+                    mg_threads_worth((double)(d.chunks * s->f * d.sum_size), threads),
+                    FN(conv2d_relu_pool_dw_add), &d);
+}
+
+#undef ALIGNED
+#undef NONE
+#undef CHUNKS
+#undef CHUNKS_SIZE
+#undef COMBINE_CASE
+#undef COMBINE_FUNCTION
