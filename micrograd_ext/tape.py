@@ -191,7 +191,9 @@ class Tape:
         self._replay.backward()
 
     def step(self, lr: SupportsFloat) -> None:
-        """Gradient descent: parameters -= lr * gradients."""
+        """Gradient descent: parameters -= lr * gradients. TypeError if lr is no number."""
+        if not hasattr(lr, "__float__"):
+            raise TypeError(f"step: lr: expected a number, got {lr!r}")
         self.parameters -= float(lr) * self.gradients
 
     # ------------------------------------------------------------------ the recorded Values

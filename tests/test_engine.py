@@ -408,6 +408,12 @@ def test_what_is_no_number(engine: ModuleType, bad: Any) -> None:
         v.max(bad)
 
 
+def test_integers_beyond_float64(engine: ModuleType) -> None:
+    for make in (lambda: engine.Value(10**400), lambda: engine.Value(1.0) + 10**400):
+        with pytest.raises(ValueError, match="this integer is too large for a float64"):
+            make()
+
+
 def test_values_and_tensors_do_not_mix_unseen(engine: ModuleType) -> None:
     with pytest.raises(TypeError):
         engine.Value(1.0) + Tensor([1.0])

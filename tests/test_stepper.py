@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import random
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from micrograd_ext import Tensor, Value, graph_table, ops, to_dot
+from micrograd_ext import Tensor, Value, graph_table, graph_tree, ops, to_dot
 from micrograd_ext.graph import topological_order
 
 
@@ -303,3 +307,66 @@ def test_colours_in_a_terminal_only() -> None:
     console = Console(force_terminal=True, width=80, color_system="standard", file=io.StringIO())
     console.print(walk)
     assert "\x1b[" in console.file.getvalue()
+
+
+# ------------------------------------------------------------------ notebooks, and the README
+
+
+@pytest.mark.parametrize(
+    "view", [lambda loss: loss.stepper(), graph_tree, graph_table], ids=["stepper", "tree", "table"]
+)
+def test_views_render_in_notebooks(view: Any) -> None:
+    shown = view(lecture()["L"])._repr_mimebundle_(include=(), exclude=())
+    assert set(shown) == {"text/plain", "text/html"}
+    assert "<pre" in shown["text/html"]
+    assert "-8" in shown["text/plain"]
+    only = view(lecture()["L"])._repr_mimebundle_(include=["text/plain"], exclude=())
+    assert set(only) == {"text/plain"}
+
+
+def test_names_are_not_markup() -> None:
+    x = Value(2.0, name="w[i]")
+    for view in (graph_table(x * 3), graph_tree(x * 3), (x * 3).stepper()):
+        out = io.StringIO()
+        Console(file=out, width=100, color_system=None).print(view)
+        assert "w[i]" in out.getvalue()
+
+
+def test_a_tree_in_colour() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=100, force_terminal=True, color_system="standard")
+    console.print(lecture()["L"].stepper())
+    assert "\x1b[1mL = d * f\x1b[0m" in out.getvalue()
+    assert "\x1b[34mgrad 1\x1b[0m" in out.getvalue()
+
+
+def test_a_large_table_shows_the_last_nodes() -> None:
+    y = Value(1.0)
+    for _ in range(300):
+        y = y.exp()
+    table = graph_table(y)
+    assert table.row_count == 200
+    assert table.title == "the last 200 of 301 nodes"
+
+
+def test_names_that_several_nodes_have() -> None:
+    walk = (Value(1.0, name="x") * Value(2.0, name="x") + 3 * Value(3.0)).stepper()
+    for name in ("x", "3"):
+        with pytest.raises(ValueError, match=f"2 nodes are called '{name}': give the node itself"):
+            walk.explain(name)
+
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.skipif(not (ROOT / "demos").exists(), reason="the demos are not beside the tests")
+def test_the_demo_is_the_readmes_session() -> None:
+    demo = [sys.executable, str(ROOT / "demos" / "step_through.py")]
+    environ = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        demo, input="", capture_output=True, encoding="utf-8", env=environ, check=True
+    )
+    parts = (ROOT / "README.md").read_text(encoding="utf-8").split("```pycon\n")[1:3]
+    session = "".join(part.partition("\n```")[0] for part in parts)
+    printed = "\n".join(line for line in done.stdout.splitlines() if line and line[0] != "#")
+    assert printed.split() == session.split()
