@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import re
 from collections.abc import Iterator
@@ -125,13 +125,12 @@ def test_the_listing_on_mnist(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.skipif(not DEMO.exists(), reason="the demos are not part of an installed package")
-def test_the_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     image = pytest.importorskip("matplotlib.image", reason="needs matplotlib to draw and to check")
-    spec = importlib.util.spec_from_file_location("mnist_lenet", DEMO)
-    assert spec is not None
-    assert spec.loader is not None
-    demo = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(demo)
+    monkeypatch.syspath_prepend(str(DEMO.parent))
+    demo = importlib.import_module("mnist_lenet")
 
     out = tmp_path / "pictures"
     demo.main(["--sample", "--epochs", "1", "--threads", "1", "--out", str(out)])
