@@ -1,13 +1,9 @@
-"""micrograd's moons demo, a step at a time: this package's scalar engine and micrograd itself.
-
-To run it, with scikit-learn and micrograd 0.1.0 installed (`pip install '.[bench]'`):
-
-    python benchmarks/scalar.py
+"""micrograd's moons demo, a step of training: the scalar engine and the tape, beside micrograd.
 
 The same program runs in a process of its own for each engine, only the import differs: 100
 points, MLP(2, [16, 16, 1]), max-margin loss with L2. A third process records the first step's
 graph and replays it (`tape.record`). Rounds alternate; the medians count. First as users run it,
-then with Python's garbage collector off.
+then with Python's garbage collector off. Needs micrograd 0.1.0 and scikit-learn.
 """
 
 from __future__ import annotations
@@ -17,6 +13,9 @@ import subprocess
 import sys
 from statistics import median
 
+from ._timing import OURS, Result, line
+
+ROUNDS = 5
 PROGRAM = """
 import gc, random, sys, time
 import numpy as np
@@ -80,27 +79,22 @@ def seconds(package: str, collect: bool, steps: int, replay: bool = False) -> fl
     return float(done.stdout)
 
 
-def main() -> None:
-    """Time, and print milliseconds and ratios."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """It has no options of its own."""
+
+
+def run(options: argparse.Namespace) -> list[Result]:
+    """Time, and print a line for the engine and one for the tape."""
+    results = []
     for collect in (True, False):
         found: dict[str, list[float]] = {"micrograd": [], "engine": [], "tape": []}
         for _ in range(options.rounds):
             found["engine"].append(seconds("micrograd_ext", collect, 50))
             found["micrograd"].append(seconds("micrograd", collect, 4))
             found["tape"].append(seconds("micrograd_ext", collect, 100, replay=True))
-        print(f"collector {'on' if collect else 'off'}:")
-        peer = median(found["micrograd"])
-        print(f"  micrograd              {peer * 1e3:8.2f} ms a step")
         for name in ("engine", "tape"):
-            here = median(found[name])
-            print(
-                f"  micrograd_ext, {name:6}  {here * 1e3:8.2f} ms a step,"
-                f" {peer / here:7.1f} times as fast"
-            )
-
-
-if __name__ == "__main__":
-    main()
+            work = f"a step, {name}, collector {'on' if collect else 'off'}"
+            times = {OURS: median(found[name]), "micrograd": median(found["micrograd"])}
+            results.append(Result(work, times))
+            print(line(results[-1]))
+    return results

@@ -1,6 +1,4 @@
-"""One epoch of LeNet on MNIST, here and in PyTorch, in one run.
-
-    python benchmarks/lenet_epoch.py --rounds 3
+"""One epoch of LeNet on MNIST, beside PyTorch.
 
 Both train the text's network on the same images: batch 64, Adam, shuffled, mean loss and accuracy
 kept. PyTorch runs as a careful user would have it: channels_last, fused Adam, no data loader in
@@ -13,17 +11,21 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
-from _timing import interleave
 
 import micrograd_ext
 from micrograd_ext.datasets import mnist
 from micrograd_ext.utils import set_random_seed, to_categorical
 
+from ._timing import OURS, Result, interleave, line
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "demos"))
 from mnist_lenet import lenet
+
+ROUNDS = 3
 
 
 def here(x: Any, y: Any, batch_size: int) -> Callable[[], object]:
@@ -70,35 +72,30 @@ def in_torch(x: Any, y: Any, batch_size: int, threads: int) -> Callable[[], obje
     return epoch
 
 
-def main() -> None:
-    """Time, and print seconds and ratio."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3, help="epochs each (default 3)")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """This benchmark's own options."""
     parser.add_argument("--images", type=int, help="use only so many training images")
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--threads", type=int, default=micrograd_ext.get_num_threads())
     parser.add_argument("--data", metavar="FOLDER", help="where the MNIST files are")
-    options = parser.parse_args()
 
+
+def run(options: argparse.Namespace) -> list[Result]:
+    """Time, and print seconds and ratio."""
     set_random_seed(0)
     micrograd_ext.set_num_threads(options.threads)
     micrograd_ext.show_config()
     (x, y), _ = mnist.load_data(options.data)
     x, y = x[: options.images, ..., np.newaxis].astype(np.float32) / 255, y[: options.images]
-    epochs = {"micrograd_ext": here(x, y, options.batch_size)}
+    epochs = {OURS: here(x, y, options.batch_size)}
     try:
-        epochs["PyTorch"] = in_torch(x, y, options.batch_size, options.threads)
+        epochs["torch"] = in_torch(x, y, options.batch_size, options.threads)
     except ImportError:
         print("PyTorch is not installed: nothing to compare with")
     print(f"One epoch: {len(x):,} images, batch {options.batch_size}, {options.threads} threads")
     seconds = interleave(epochs, options.rounds)
     for name, found in seconds.items():
-        listed = ", ".join(f"{s:.2f}" for s in found)
-        print(f"{name:14}{np.median(found):8.2f} s   (rounds: {listed})")
-    if "PyTorch" in seconds:
-        ratio = np.median(seconds["PyTorch"]) / np.median(seconds["micrograd_ext"])
-        print(f"micrograd_ext is {ratio:.2f} times as fast as PyTorch")
-
-
-if __name__ == "__main__":
-    main()
+        print(f"{name:14} rounds: {', '.join(f'{s:.2f}' for s in found)}")
+    result = Result("LeNet epoch", {name: median(found) for name, found in seconds.items()})
+    print(line(result))
+    return [result]
