@@ -21,6 +21,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
+from io import TextIOWrapper
 
 from .expression import FUNCTIONS, evaluate
 from .stepper import Stepper
@@ -41,6 +42,8 @@ OTHER = {"step": "next", "finish": "run", "?": "help", "exit": "quit"}
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line, then step."""
     stepper, everything = parse(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a tree in ASCII is better than none
     if everything:
         show(stepper)
         stepper.finish()
@@ -57,13 +60,12 @@ def parse(arguments: list[str]) -> tuple[Stepper, bool]:
         description=__doc__,
         epilog=f"Functions: {', '.join(FUNCTIONS)}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("words", metavar="EXPRESSION, NAME=NUMBER", nargs="*", help="see above")
     parser.add_argument("--all", action="store_true", help="print every step, and exit")
     # a formula may begin with a minus: a space before it tells argparse that it is no option
-    words = [
-        f" {word}" if word[:1] == "-" and word[1:2] not in "-h" else word for word in arguments
-    ]
+    words = [word if word == "-h" or word[:2] == "--" else f" {word}" for word in arguments]
     options = parser.parse_intermixed_args(words)
     if not options.words:
         parser.error('expected an expression, such as "a*b + c" a=2 b=-3 c=10')

@@ -43,13 +43,15 @@ cdef class Replay:
     cdef readonly object grad
 
     def __init__(self, nodes, leaves):
-        nodes = np.array(nodes, dtype=np.int32, order="C", ndmin=2)  # copies: nobody else's
+        nodes = np.array(nodes, dtype=np.int64, order="C", ndmin=2)
         leaves = np.array(leaves, dtype=np.float64, order="C", ndmin=1)
         if nodes.ndim != 2 or nodes.shape[1] != 3 or leaves.ndim != 1:
             raise ValueError(
                 f"Replay: expected nodes of shape (count, 3) and leaves of shape (first,), "
                 f"got {nodes.shape} and {leaves.shape}"
             )
+        if len(leaves) + len(nodes) > 2**31 - 1:
+            raise ValueError("Replay: expected fewer than 2**31 numbers")
         before = len(leaves) + np.arange(len(nodes))
         good = (nodes >= 0).all(axis=1) & (nodes[:, 0] < mg_tape_ops)
         good &= (nodes[:, 1] < before) & (nodes[:, 2] < before)
@@ -62,7 +64,8 @@ cdef class Replay:
         self.first, self.count = len(leaves), len(nodes)
         self.data = np.concatenate([leaves, np.zeros(self.count)])
         self.grad = np.zeros(self.first + self.count)
-        self.nodes, self._data, self._grad = nodes, self.data, self.grad
+        self.nodes = nodes.astype(np.int32)  # a copy: nobody else's
+        self._data, self._grad = self.data, self.grad
         self.forward()
 
     cdef const mg_tape_node *code(self) noexcept:

@@ -12,6 +12,7 @@ from operator import methodcaller
 from typing import Any, NamedTuple, overload
 
 from . import graph
+from ._tape import OPS
 from .engine import Value
 
 __all__ = ["RULES", "Rule", "central_difference", "grad"]
@@ -29,8 +30,9 @@ class Rule(NamedTuple):
 
 
 def _power_dx(out: Value, x: Value, y: Value) -> Value | float:
-    """0 where x ** 0 meets x = 0, whose y * x ** (y - 1) would be 0 * inf."""
-    return 0.0 if x.data == 0 and y.data == 0 else y * x ** (y - 1)
+    """y * x ** (y - 1); but 0 where that is 0 * inf or 0 * nan, as x ** 0 is a constant."""
+    slope = y * x ** (y - 1)
+    return 0.0 if y.data == 0 and slope.data != 0 else slope
 
 
 def _power_dy(out: Value, x: Value, y: Value) -> Value | float:
@@ -111,7 +113,7 @@ def grad(y: Value, x: Any) -> Any:
 def _partial(node: Value, slot: int) -> Value | float | None:
     """d(node)/d(its slot-th input); None for a constant 1."""
     rule = RULES.get(node.op)
-    if rule is None:
+    if rule is None or len(node.inputs) != OPS[node.op][1]:
         raise ValueError(f"grad: no formula is known for the derivative of {node.op!r}")
     if rule.partials is not None:
         return rule.partials[slot](node, *node.inputs)
@@ -133,7 +135,7 @@ def central_difference(order: list[Any], node: Value, eps: float = 1e-6) -> floa
         for other in order:
             if other is node or not any(x in values for x in other.inputs):
                 continue
-            if other.op not in RULES:
+            if other.op not in RULES or len(other.inputs) != OPS[other.op][1]:
                 return f"what {other.op!r} computes is not known here"
             values[other] = RULES[other.op].forward(*(values.get(x, x) for x in other.inputs))
         ends.append(values.get(order[-1], order[-1]).data)

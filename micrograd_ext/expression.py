@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import ast
 import operator
+import re
+import warnings
 from collections.abc import Callable, Mapping
 from functools import reduce
 from typing import SupportsFloat
+from unicodedata import normalize
 
 from .engine import Value
 
@@ -72,8 +75,11 @@ def evaluate(text: str, values: Mapping[str, SupportsFloat]) -> Value:
 
 class _Formula:
     def __init__(self, text: str, values: Mapping[str, SupportsFloat]) -> None:
-        self.text = text.strip()
-        self.named = {name: Value(x, name=name) for name, x in values.items()}
+        # with the line ends that ast counts, and no others
+        self.text = re.sub(r"\r\n?", "\n", text.strip()).replace("\f", " ")
+        # ast normalises names so
+        names = {normalize("NFKC", name): x for name, x in values.items()}
+        self.named = {name: Value(x, name=name) for name, x in names.items()}
         self.used: set[str] = set()
 
     def root(self) -> Value:
@@ -96,7 +102,9 @@ class _Formula:
 
     def parse(self) -> list[ast.stmt]:
         try:
-            statements = ast.parse(self.text).body
+            with warnings.catch_warnings():  # "1if a" is warned of; it is refused below
+                warnings.simplefilter("ignore")
+                statements = ast.parse(self.text).body
         except SyntaxError as error:
             text = (error.text or self.text).rstrip("\n")
             raise ValueError(
@@ -183,7 +191,7 @@ class _Formula:
 
     def malformed(self, problem: str, node: ast.expr | ast.stmt) -> ValueError:
         """The error that says so, pointing at the node."""
-        line = self.text.splitlines()[node.lineno - 1]
+        line = self.text.split("\n")[node.lineno - 1]
         column = len(line.encode()[: node.col_offset].decode())
         return ValueError(f"malformed expression: {problem}{_pointing(line, column)}")
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import _random, losses, ops, optimizers
+from ._fusion import Stage, fuse
 from ._lookup import positive
 from ._summary import print_summary
 from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger
@@ -146,16 +147,7 @@ class Sequential:
 
     def __call__(self, inputs: TensorLike) -> Tensor:
         """The outputs of a batch, as a Tensor with the graph behind it."""
-        x = inputs if isinstance(inputs, Tensor) else Tensor(inputs, requires_grad=False)
-        if not self._takes(x.shape):
-            raise ValueError(
-                f"{self.name}: expected inputs of shape {self.input_shape}, got {x.shape}"
-            )
-        if not self.built:
-            self.build(x.shape)
-        for layer in self.layers:
-            x = layer(x)
-        return x
+        return self._through(self.layers, inputs)
 
     # ------------------------------------------------------------------ training
 
@@ -172,8 +164,8 @@ class Sequential:
             optimizer: name, e.g. 'adam' or 'sgd', or an object of `optimizers`.
             loss: name, e.g. 'categorical_crossentropy', or a function (y_true, y_pred) -> losses.
             metrics: names, e.g. ['accuracy'], or functions of (y_true, y_pred).
-            run_eagerly: every batch goes through the graph, which can be inspected; at present
-                it always does.
+            run_eagerly: go layer by layer. Otherwise neighbours that one kernel computes at once
+                are one node of the graph, with the same results to rounding.
         """
         chosen = [get_metric(metric) for metric in metrics or ()]
         self.optimizer = optimizers.get(optimizer)
@@ -300,8 +292,10 @@ class Sequential:
         self._prepare(examples)
         if len(examples[0]) == 0:
             return np.empty((0, *map(int, self.output_shape[1:])), np.float32)  # type: ignore[arg-type]
+        stages = self._stages()
         with no_grad():
-            return np.concatenate([self(bx).data for (bx,) in _batches(examples, size, False)])
+            outputs = [self._through(stages, bx).data for (bx,) in _batches(examples, size, False)]
+        return np.concatenate(outputs)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
@@ -316,6 +310,22 @@ class Sequential:
             wanted in (None, size)
             for wanted, size in zip(self.input_shape[1:], shape[1:], strict=True)
         )
+
+    def _through(self, stages: Sequence[Stage], inputs: TensorLike) -> Tensor:
+        """The outputs of stages that are the layers, or several of them as one."""
+        x = inputs if isinstance(inputs, Tensor) else Tensor(inputs, requires_grad=False)
+        if not self._takes(x.shape):
+            raise ValueError(
+                f"{self.name}: expected inputs of shape {self.input_shape}, got {x.shape}"
+            )
+        if not self.built:
+            self.build(x.shape)
+        for stage in stages:
+            x = stage(x)
+        return x
+
+    def _stages(self) -> Sequence[Stage]:
+        return self.layers if self.run_eagerly else fuse(self.layers)
 
     def _compiled(self, caller: str) -> tuple[optimizers.Optimizer, losses.Loss]:
         if self.optimizer is None or self.loss is None:
@@ -353,7 +363,7 @@ class Sequential:
     def _forward(self, x: Array, y: Array) -> tuple[Tensor, Logs]:
         """The mean loss of a batch; updates the metrics."""
         assert self.loss is not None
-        y_pred = self(x)
+        y_pred = self._through(self._stages(), x)
         each = self.loss(y, y_pred)
         loss = ops.mean(each)
         if each.shape[:1] not in ((), (len(x),)):

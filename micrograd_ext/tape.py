@@ -131,7 +131,7 @@ class Tape:
 
     @inputs.setter
     def inputs(self, values: npt.ArrayLike) -> None:
-        self.inputs[:] = values
+        self.inputs[:] = np.reshape(_numbers(values), np.shape(values))
 
     @property
     def parameters(self) -> Floats:
@@ -140,7 +140,7 @@ class Tape:
 
     @parameters.setter
     def parameters(self, values: npt.ArrayLike) -> None:
-        self.parameters[:] = values
+        self.parameters[:] = np.reshape(_numbers(values), np.shape(values))
 
     @property
     def gradients(self) -> Floats:
@@ -192,9 +192,10 @@ class Tape:
 
     def step(self, lr: SupportsFloat) -> None:
         """Gradient descent: parameters -= lr * gradients. TypeError if lr is no number."""
-        if not hasattr(lr, "__float__"):
+        if not hasattr(lr, "__float__") or getattr(lr, "ndim", 0) > 0:
             raise TypeError(f"step: lr: expected a number, got {lr!r}")
-        self.parameters -= float(lr) * self.gradients
+        with np.errstate(all="ignore"):  # IEEE 754's answers, as in the engine
+            self.parameters -= float(lr) * self.gradients
 
     # ------------------------------------------------------------------ the recorded Values
 
@@ -263,6 +264,11 @@ def _numbers(values: Any) -> Floats:
         array = np.asarray(values)
     except ValueError:  # lists of different lengths
         return np.concatenate([_numbers(value) for value in values])
-    if array.dtype.kind not in "biuf":
-        raise TypeError(f"forward: expected real numbers, got {values!r}")
-    return array.astype(np.float64).ravel()
+    if array.dtype.kind in "biuf":
+        return array.astype(np.float64).ravel()
+    try:
+        if array.dtype.kind == "O":  # large integers, fractions, ...: what a Value can hold
+            return np.array([Value(x).data for x in array.flat])
+    except TypeError:
+        pass  # said below, of the whole
+    raise TypeError(f"Tape: expected real numbers, got {values!r}")

@@ -130,9 +130,109 @@ def test_malformed(text: str, message: str) -> None:
         evaluate(text, {"a": 2.0})
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "marked"),
+    [
+        ("a + (d - a)", 0, "d"),
+        ("a * foo(a)", 0, "foo"),
+        ("a * tanh(a, 1)", 0, "tanh"),
+        ("a * a.tanh(1)", 0, "a.tanh"),
+        ("  a - sin", 0, "sin"),
+        ("e = a * a; f = e / d; f", 0, "d"),
+        ("e = a * a\nf = e[0]\nf", 1, "e["),
+        ("e = a * a\na = 3", 1, "a"),
+        ("é = a * a\nüber = é * ö * a", 1, "ö"),
+        ("e = (a *\n  a) + (\n  a @ a)", 2, "a @"),
+        ("a + 1" + "0" * 400, 0, "1"),
+        ("a + 1j", 0, "1j"),
+        ("a + )", 0, ")"),
+    ],
+)
+def test_the_mark_is_below_the_place(text: str, line: int, marked: str) -> None:
+    with pytest.raises(ValueError, match="malformed expression: ") as error:
+        evaluate(text, {"a": 2.0})
+    _, shown, mark = str(error.value).splitlines()
+    assert shown == "  " + text.strip().splitlines()[line]
+    assert mark.strip() == "^"
+    assert shown[len(mark) - 1 :].startswith(marked)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os').system('true')",
+        "os.system('true')",
+        "(lambda: os.system('true'))()",
+        "[os.system('true') for x in (1,)]",
+        "{os.system('true')}",
+        "f'{os.system(1)}'",
+        "(x := os.system('true'))",
+        "a[os.system('true')]",
+        "a < os.system('true')",
+        "tanh(os.system('true'))",
+        "tanh(*os.system('true'))",
+        "a.__class__",
+        "a.tanh.__globals__",
+        "tanh.__globals__['os'].system('true')",
+        "a.__class__('true')",
+        "a.backward()",
+        "assert os.system('true')",
+        "@os.system\ndef f(): pass",
+        "import os; os.system('true')",
+        "x: os.system('true') = a",
+        "del a",
+        "a.data = 3",
+        "await a",
+        "yield a",
+        "{**a}",
+        "...",
+        "b'a'",
+    ],
+)
+def test_nothing_is_executed(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[Any] = []
+    monkeypatch.setattr(os, "system", calls.append)
+    with pytest.raises(ValueError, match="malformed expression: "):
+        evaluate(text, {"a": 2.0})
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "tanh(" * 150 + "a" + ")" * 150,
+        "a" + ".tanh()" * 20_000,
+        "a" + "**a" * 20_000,
+        "+-" * 20_000 + "a",
+    ],
+    ids=["calls", "methods", "powers", "signs"],
+)
+def test_deep_nesting_works_or_is_an_error(text: str) -> None:
+    try:
+        assert math.isfinite(evaluate(text, {"a": 0.5}).data)
+    except ValueError as error:
+        assert "nested" in str(error)  # noqa: PT017 - either outcome is fine
+
+
+def test_many_parts_are_no_nesting() -> None:
+    parts = "; ".join(f"x{i + 1} = x{i} + 1" for i in range(5_000))
+    assert evaluate(parts, {"x0": 0.0}).data == 5_000
+
+
+def test_numbers_as_they_are_written() -> None:
+    for text in ("1e3", "1_000", "0x10", ".5", "5.", "1e400", "-1e400", "-0.0", "- -3", "+3"):
+        found, expected = evaluate(text, {}).data, float(eval(text))
+        assert (found, math.copysign(1, found)) == (expected, math.copysign(1, expected))
+    assert evaluate("-2 ** 2", {}).data == -4
+    assert evaluate("2 ** -1 ** 2", {}).data == 0.5
+    assert evaluate("-3", {}).inputs == ()  # one number, not neg(3)
+    assert evaluate("-a", {"a": 3}).op == "neg"
+
+
 def test_values_are_numbers() -> None:
-    with pytest.raises(TypeError, match="expected a real number, got '2'"):
-        evaluate("a", {"a": "2"})  # type: ignore[dict-item]
+    for bad in ("2", None, 1j):
+        with pytest.raises(TypeError, match="expected a real number, got"):
+            evaluate("a", {"a": bad})  # type: ignore[dict-item]
 
 
 @given(st.text("ab+-*/().,;=0123 tanh\n_[]:'<", max_size=30))
@@ -163,14 +263,21 @@ a.grad += d(v1)/d(a) * d(v3)/d(v1) = -3 * 0.00134095 = -0.00402285    (0 -> -0.0
 b.grad += d(v1)/d(b) * d(v3)/d(v1) = 2 * 0.00134095 = 0.0026819    (0 -> 0.0026819)
 done: 5 edges
 """
+DONE = """\
+v3 = tanh(v2)   data 0.999329   grad 1
+└── v2 = v1 + c   data 4   grad 0.00134095
+    ├── v1 = a * b   data -6   grad 0.00134095
+    │   ├── a   data 2   grad -0.00402285
+    │   └── b   data -3   grad 0.0026819
+    └── c   data 10   grad 0.00134095
+"""
 FORMULA = ["tanh(a*b + c)", "a=2", "b=-3", "c=10"]
 
 
 def test_all_steps(capsys: pytest.CaptureFixture[str]) -> None:
-    command.main([*FORMULA, "--all"])
-    printed = capsys.readouterr().out
-    assert printed.startswith(TREE + STEPS + "v3 = tanh(v2)   data 0.999329   grad 1\n")
-    assert printed.endswith("    └── c   data 10   grad 0.00134095\n")
+    for words in ([*FORMULA, "--all"], ["--all", *FORMULA], [FORMULA[0], "--all", *FORMULA[1:]]):
+        command.main(words)
+        assert capsys.readouterr().out == TREE + STEPS + DONE
 
 
 def test_as_a_module() -> None:
@@ -183,6 +290,40 @@ def test_as_a_module() -> None:
     )
     assert "v1 = neg(a)   data -2" in done.stdout
     assert "a.grad += d(v1)/d(a) * d(v2)/d(v1) = -1 * 1 = -1    (0 -> -1)" in done.stdout
+
+
+def test_a_session_through_a_pipe() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "micrograd_ext", *FORMULA],
+        input="n\nfoo\nq\nn\n",
+        capture_output=True,
+        encoding="utf-8",
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+        check=True,
+    )
+    assert STEPS.splitlines()[0] in done.stdout
+    assert STEPS.splitlines()[1] not in done.stdout, "q ended it"
+    assert "'foo' is no command" in done.stdout
+    assert done.stderr == ""
+
+
+def test_errors_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "micrograd_ext", "a*", "a=2"],
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "error: malformed expression: invalid syntax\n  a*\n    ^" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("formula", ["-a + 1", "-(a)", "-2*a", "-.5*a", "- a", " -a"])
+def test_a_formula_may_begin_with_a_minus(formula: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command.main([formula, "a=-2", "--all"])
+    expected = evaluate(formula, {"a": -2.0})
+    assert f"data {expected.data:g}   grad 1\n" in capsys.readouterr().out
 
 
 @pytest.fixture
@@ -242,6 +383,15 @@ def test_explaining(session: Callable[..., str]) -> None:
         assert "d(v3)/d(a): 1 path\n" in session(word)
     assert "say e and the name of a node" in session("e").lower()
     assert "no node is called 'x'; there are a, b, v1" in session("e x")
+    assert STEPS.splitlines()[0] in session("e a", "n"), "explaining moves nothing"
+
+
+def test_both_ends(session: Callable[..., str]) -> None:
+    assert "at the beginning\n" in session("b")
+    assert session("n 99").count("done: 5 edges\n") == 1
+    assert session("r", "n").count("done: 5 edges\n") == 2
+    assert DONE in session("r", "b 5", "b", "r")
+    assert session("r", "b 9").endswith("at the beginning\n" + TREE + "\n")
 
 
 def test_wrong_commands_are_survived(session: Callable[..., str]) -> None:
@@ -280,3 +430,32 @@ def test_errors_end_with_status_2(
 def test_numbers_of_ieee_754(capsys: pytest.CaptureFixture[str]) -> None:
     command.main(["--all", "0 ** -1 + log(a)", "a=-inf"])
     assert "data nan" in capsys.readouterr().out
+
+
+def test_names_and_lines_are_those_of_python(recwarn: pytest.WarningsRecorder) -> None:
+    assert evaluate("\u00b5 * 2", {"\u00b5": 3.0}).data == 6.0  # the micro sign is a Greek mu
+    with pytest.raises(ValueError, match="d has no value"):
+        evaluate("x = a*\x0cé\n-d", {"a": 1.0, "é": 2.0})
+    with pytest.raises(ValueError, match="expected numbers, names"):
+        evaluate("1if a else 2", {"a": 1.0})
+    assert not recwarn
+
+
+def test_formulas_that_look_like_options(capsys: pytest.CaptureFixture[str]) -> None:
+    command.main(["-h*2", "h=3", "--all"])
+    assert "v1 = neg(h)" in capsys.readouterr().out
+    command.main([" --a", "a=2", "--all"])
+    assert "v2 = neg(v1)" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        command.main(["--a", "a=2"])  # not taken for --all
+    assert "unrecognized arguments: --a" in capsys.readouterr().err
+
+
+def test_a_terminal_of_ascii() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "micrograd_ext", "--all", "a*a", "a=2"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        check=True,
+    )
+    assert b"v1 = a * a   data 4" in done.stdout

@@ -65,6 +65,11 @@ ROWS: dict[str, Row] = {
         (numbers(2, 3), numbers(2, 1, seed=1), numbers(2, 2, seed=2)),
     ),
     "conv2d": (ops.conv2d, conv_twin, (numbers(2, 5, 4, 3), numbers(3, 2, 3, 4), numbers(4))),
+    "conv2d_relu_pool": (
+        ops.conv2d_relu_pool,
+        lambda x, w, b: pool_twin(np.maximum(conv_twin(x, w, b), 0)),
+        (numbers(2, 6, 5, 3), numbers(3, 2, 3, 4, seed=1), numbers(4, seed=2)),
+    ),
     "cos": (ops.cos, np.cos, (numbers(5),)),
     "divide": (ops.divide, np.divide, (numbers(3, 4), numbers(3, 1, seed=1))),
     "exp": (ops.exp, np.exp, (numbers(5),)),
