@@ -1,5 +1,6 @@
 /* Included once by each isa_*.c, which sets MG_NAME, MG_VBYTES (bytes a vector; 0: no vectors) and
    MG_REGISTERS: compiles every kernel body for float and for double and exports the table. */
+#include <math.h>
 #include <string.h>
 
 #include "mg.h"
@@ -26,18 +27,22 @@ enum { ALONG = 0, ACROSS = 1 }; /* how a tile walks A: see tile.inl */
 
 #define REAL float
 #define INT int32_t
+#define SQRT sqrtf
 #define FN(name) JOIN(name, f32)
 #include "kernels.inl"
 #undef REAL
 #undef INT
+#undef SQRT
 #undef FN
 
 #define REAL double
 #define INT int64_t
+#define SQRT sqrt
 #define FN(name) JOIN(name, f64)
 #include "kernels.inl"
 #undef REAL
 #undef INT
+#undef SQRT
 #undef FN
 
 #define MG_TABLE(x)                                                                               \
@@ -49,7 +54,7 @@ enum { ALONG = 0, ACROSS = 1 }; /* how a tile walks A: see tile.inl */
             JOIN(conv2d_relu_pool, x), JOIN(conv2d_relu_pool_scratch, x),                         \
             JOIN(conv2d_relu_pool_dx, x), JOIN(conv2d_relu_pool_dx_scratch, x),                   \
             JOIN(conv2d_relu_pool_dw, x), JOIN(conv2d_relu_pool_dw_scratch, x),                   \
-            JOIN(relu, x), JOIN(relu_dx, x)                                                       \
+            JOIN(relu, x), JOIN(relu_dx, x), JOIN(adam, x)                                        \
     }
 
 #define MG_TEXT_(x) #x

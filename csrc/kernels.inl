@@ -6,6 +6,7 @@
 #include "max_pool2d.inl"
 #include "conv2d_pool.inl"
 #include "relu.inl"
+#include "adam.inl"
 #undef VEC
 #undef LANES
 #undef SPLAT

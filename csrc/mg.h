@@ -112,6 +112,13 @@ typedef struct mg_pool2d {
         /* dx[i] = y[i] <= 0 ? 0 : dy[i], where y is relu's input or its output */                \
         void (*relu_dx)(ptrdiff_t n, const real *dy, const real *y, real *restrict dx,            \
                         int threads);                                                             \
+                                                                                                  \
+        /* for i < n: m[i] += (dx[i] - m[i]) * (1 - beta_1);                                      \
+                      v[i] += (dx[i] * dx[i] - v[i]) * (1 - beta_2);                              \
+                      x[i] -= rate * m[i] / (sqrt(v[i]) + epsilon) */                             \
+        void (*adam)(ptrdiff_t n, real *restrict x, const real *dx, real *restrict m,             \
+                     real *restrict v, double rate, double beta_1, double beta_2,                 \
+                     double epsilon, int threads);                                                \
     } mg_##X;
 
 MG_DECLARE_TABLE(f32, float)

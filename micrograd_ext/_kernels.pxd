@@ -57,6 +57,8 @@ cdef extern from "mg.h" nogil:
         void (*relu)(Py_ssize_t n, const float *x, float *y, int threads) noexcept nogil
         void (*relu_dx)(Py_ssize_t n, const float *dy, const float *y, float *dx,
                         int threads) noexcept nogil
+        void (*adam)(Py_ssize_t n, float *x, const float *dx, float *m, float *v, double rate,
+                     double beta_1, double beta_2, double epsilon, int threads) noexcept nogil
 
     ctypedef struct mg_f64:
         void (*matmul)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
@@ -99,6 +101,8 @@ cdef extern from "mg.h" nogil:
         void (*relu)(Py_ssize_t n, const double *x, double *y, int threads) noexcept nogil
         void (*relu_dx)(Py_ssize_t n, const double *dy, const double *y, double *dx,
                         int threads) noexcept nogil
+        void (*adam)(Py_ssize_t n, double *x, const double *dx, double *m, double *v, double rate,
+                     double beta_1, double beta_2, double epsilon, int threads) noexcept nogil
 
     ctypedef struct mg_isa:
         const char *name

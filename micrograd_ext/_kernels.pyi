@@ -124,3 +124,16 @@ def relu_dx(
     isa: str | None = None,
     threads: SupportsIndex | None = None,
 ) -> _Array[_Real]: ...
+def adam(
+    x: _Array[_Real],
+    dx: _Array[_Real],
+    m: _Array[_Real],
+    v: _Array[_Real],
+    rate: float,
+    beta_1: float = 0.9,
+    beta_2: float = 0.999,
+    epsilon: float = 1e-07,
+    *,
+    isa: str | None = None,
+    threads: SupportsIndex | None = None,
+) -> None: ...

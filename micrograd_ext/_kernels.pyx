@@ -785,6 +785,53 @@ def relu_dx(dy, y, *, isa=None, threads=None):
     return relu_dx_(<double *>NULL, dy, y, on, workers)
 
 
+cdef adam_(real *which, x, dx, m, v, double rate, double beta_1, double beta_2, double epsilon,
+           const mg_isa *isa, int threads):
+    cdef real[::1] xv = x.reshape(-1)
+    cdef const real[::1] dxv = dx.reshape(-1)
+    cdef real[::1] mv = m.reshape(-1)
+    cdef real[::1] vv = v.reshape(-1)
+    with nogil:
+        if real is float:
+            isa.f32.adam(xv.shape[0], &xv[0], &dxv[0], &mv[0], &vv[0], rate, beta_1, beta_2,
+                         epsilon, threads)
+        else:
+            isa.f64.adam(xv.shape[0], &xv[0], &dxv[0], &mv[0], &vv[0], rate, beta_1, beta_2,
+                         epsilon, threads)
+
+
+def adam(x, dx, m, v, rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7, *, isa=None, threads=None):
+    """A step of Adam in place: m += (dx - m) (1 - beta_1), v += (dx**2 - v) (1 - beta_2),
+    x -= rate * m / (sqrt(v) + epsilon), for arrays of one shape, whatever it is.
+
+    >>> import numpy as np
+    >>> x, m, v = np.ones(2), np.zeros(2), np.zeros(2)
+    >>> adam(x, np.array([2.0, 0.0]), m, v, 0.1)
+    >>> m, v
+    (array([0.2, 0. ]), array([0.004, 0.   ]))
+    """
+    named = {"x": x, "dx": dx, "m": m, "v": v}
+    for name, value in named.items():
+        array(f"adam: {name}", value, ANY)
+        same_dtype("adam: x", x, name, value)
+        if value.shape != x.shape:
+            raise ValueError(f"adam: {name}: expected the shape of x {x.shape}, got {value.shape}")
+        if name != "dx" and not value.flags.writeable:
+            raise ValueError(f"adam: {name}: expected an array that may be written to")
+    for one, other in ("x", "dx"), ("x", "m"), ("x", "v"), ("m", "dx"), ("m", "v"), ("v", "dx"):
+        if np.may_share_memory(named[one], named[other]):
+            raise ValueError(f"adam: {one} and {other}: expected arrays that do not overlap")
+    cdef const mg_isa *on = find_isa(isa)
+    cdef int workers = find_threads(threads)
+    cdef double r = rate, b1 = beta_1, b2 = beta_2, e = epsilon
+    if x.size == 0:
+        return
+    if x.dtype == np.float32:
+        adam_(<float *>NULL, x, dx, m, v, r, b1, b2, e, on, workers)
+    else:
+        adam_(<double *>NULL, x, dx, m, v, r, b1, b2, e, on, workers)
+
+
 # ---------------------------------------------------------------------------- on import
 
 mg_threads_init()

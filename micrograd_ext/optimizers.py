@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from . import _kernels
 from ._lookup import find
 from .tensor import Array, Tensor
 
@@ -148,18 +149,13 @@ class Adam(Optimizer):
         m, v = state
         t = self.iterations
         rate = self.learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
-        work = np.asarray(dx - m)  # a number if x has no axes
-        work *= 1 - self.beta_1
-        m += work
-        np.multiply(dx, dx, out=work)
-        work -= v
-        work *= 1 - self.beta_2
-        v += work
-        np.sqrt(v, out=work)
-        work += self.epsilon
-        np.divide(m, work, out=work)
-        work *= rate
-        x -= work
+        if np.may_share_memory(x, dx):
+            dx = dx.copy()
+        wx, wdx, wm, wv = (np.asarray(array, x.dtype, order="C") for array in (x, dx, m, v))
+        _kernels.adam(wx, wdx, wm, wv, rate, self.beta_1, self.beta_2, self.epsilon)
+        for array, new in ((x, wx), (m, wm), (v, wv)):
+            if new is not array:  # it was not dense
+                array[...] = new
 
 
 _NAMES: dict[str, Callable[[], Optimizer]] = {"adam": Adam, "sgd": SGD}

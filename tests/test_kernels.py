@@ -483,6 +483,30 @@ def relu_dx_cases() -> Iterator[Case]:
         yield Case((numbers(*shape), special(*shape)), {}, 0)
 
 
+def adam(x: Array, dx: Array, m: Array, v: Array, **how: Any) -> tuple[Array, ...]:
+    """The kernel changes its arguments: give it copies."""
+    x, m, v = x.copy(), m.copy(), v.copy()
+    assert _kernels.adam(x, dx, m, v, **how) is None
+    return x, m, v
+
+
+def adam_twin(
+    x: Array, dx: Array, m: Array, v: Array, rate: float, epsilon: float, **betas: float
+) -> tuple[Array, ...]:
+    """Kingma and Ba's moving averages."""
+    m = betas["beta_1"] * m + (1 - betas["beta_1"]) * dx
+    v = betas["beta_2"] * v + (1 - betas["beta_2"]) * dx**2
+    return x - rate * m / (np.sqrt(v) + epsilon), m, v
+
+
+def adam_cases() -> Iterator[Case]:
+    for shape in [*RELU_SHAPES, (40_000,)]:
+        for rate in (-0.01, -3.0):  # negative: of positive numbers, all sums only grow
+            arrays = *(numbers(*shape) for _ in range(3)), np.asarray(np.abs(numbers(*shape)))
+            how = {"rate": rate, "beta_1": 0.75, "beta_2": 0.875, "epsilon": 2.0**-20}
+            yield Case(arrays, how, 16)
+
+
 ROWS = {
     "matmul": Row(_kernels.matmul, np.matmul, matmul_cases),
     "sum_rows": Row(_kernels.sum_rows, lambda x: x.sum(axis=0), sum_rows_cases),
@@ -501,6 +525,7 @@ ROWS = {
         _kernels.conv2d_relu_pool_dw, conv2d_relu_pool_dw_twin, conv2d_relu_pool_dw_cases
     ),
     "relu": Row(_kernels.relu, relu_twin, relu_cases),
+    "adam": Row(adam, adam_twin, adam_cases),
     "relu_dx": Row(_kernels.relu_dx, lambda dy, y: np.where(y <= 0, 0, dy), relu_dx_cases),
 }
 NOT_KERNELS = {"isas", "get_num_threads", "set_num_threads", "config"}
@@ -909,6 +934,27 @@ BAD: dict[str, Bad] = {
         ValueError,
         "conv2d_relu_pool_dx: images_shape: expected four sizes",
     ),
+    "adam shape": (
+        call("adam", M, M[:1], M * 1, M * 2, 0.1),
+        ValueError,
+        r"adam: dx: expected the",
+    ),
+    "adam dtype": (
+        call("adam", M, M * 1, M * 2, M.astype(np.float32), 0.1),
+        TypeError,
+        "adam: x is float64 but v is float32",
+    ),
+    "adam overlap": (
+        call("adam", M, M * 1, M, M * 2, 0.1),
+        ValueError,
+        "adam: x and m: expected arrays that do not overlap",
+    ),
+    "adam read-only": (
+        call("adam", M, M * 1, M * 2, np.broadcast_to(0.0, ()), 0.1),
+        ValueError,
+        "adam: v: expected the shape of x",
+    ),
+    "adam rate": (call("adam", M, M * 1, M * 2, M * 3, "fast"), TypeError, "real number"),
     "isa": (call("matmul", M, M.T, isa="mmx"), ValueError, "isa: expected .*baseline.*'mmx'"),
     "isa 0": (call("relu", M, isa=0), ValueError, "isa: expected one of .* got 0"),
     "threads 0": (call("matmul", M, M.T, threads=0), ValueError, "threads: expected .* 1 .* got 0"),

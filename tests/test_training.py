@@ -1556,3 +1556,22 @@ def test_show_config(capsys: pytest.CaptureFixture[str]) -> None:
 
     with pytest.raises(ValueError, match=r"mode: expected 'stdout' or 'dicts', got 'json'"):
         show_config(mode="json")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_adam_takes_arrays_of_any_layout(dtype: Any) -> None:
+    random = np.random.default_rng(0)
+    start, grad = random.standard_normal((2, 6, 8)).astype(dtype)
+    dense, fortran, sliced, own = (
+        Tensor(start.copy()),
+        Tensor(np.asfortranarray(start)),
+        Tensor(np.repeat(start, 2, axis=1)[:, ::2]),
+        Tensor(grad.copy()),
+    )
+    sliced.data = np.repeat(start, 2, axis=1)[:, ::2]
+    optimizers.Adam(0.1).apply([grad], [dense])
+    for x, dx in ((fortran, grad.T.copy().T), (sliced, np.repeat(grad, 2, axis=0)[::2])):
+        optimizers.Adam(0.1).apply([dx], [x])
+        np.testing.assert_array_equal(x.data, dense.data)
+    optimizers.Adam(0.1).apply([own.data], [own])  # the gradient is the variable itself
+    np.testing.assert_allclose(own.data, grad - 0.1 * np.sign(grad), rtol=1e-4, atol=1e-5)
