@@ -325,6 +325,8 @@ class Sequential:
         return x
 
     def _stages(self) -> Sequence[Stage]:
+        if type(self).__call__ is not Sequential.__call__:  # a class derived from it knows better
+            return [self]
         return self.layers if self.run_eagerly else fuse(self.layers)
 
     def _compiled(self, caller: str) -> tuple[optimizers.Optimizer, losses.Loss]:

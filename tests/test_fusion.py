@@ -121,6 +121,19 @@ def test_layers_added_between_calls_are_seen() -> None:
     assert model.predict(x, verbose=0).shape == (4, 4, 3, 5)
 
 
+def test_a_derived_model_is_called() -> None:
+    class Doubled(models.Sequential):
+        def __call__(self, inputs: Any) -> Tensor:
+            return super().__call__(inputs) * 2
+
+    x, _ = examples(3)
+    plain = network()
+    doubled = Doubled(plain.layers)
+    np.testing.assert_allclose(
+        doubled.predict(x, verbose=0), 2 * plain.predict(x, verbose=0), rtol=1e-5
+    )
+
+
 def test_a_called_model_goes_layer_by_layer() -> None:
     x, _ = examples(2)
     names = []
