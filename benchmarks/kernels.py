@@ -74,7 +74,7 @@ def convolution(
     """Forward with bias, ReLU and pooling; the gradients of kernel and bias; that of the images."""
     x = random.standard_normal((BATCH, side, side, c), dtype=np.float32)
     w = random.standard_normal((3, 3, c, f), dtype=np.float32) / np.float32(3 * np.sqrt(c))
-    b = np.full(f, -0.5, np.float32)  # about a third of the pooled numbers are 0, as in training
+    b = np.full(f, -0.5, np.float32)  # ReLU makes a quarter of the pooled numbers 0
     y, winner = _kernels.conv2d_relu_pool(x, w, b)
     dy = random.standard_normal(y.shape, dtype=np.float32)
     flop = 2.0 * BATCH * (side - 2) ** 2 * f * 9 * c
