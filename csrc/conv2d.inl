@@ -46,29 +46,44 @@ static void FN(fill_canvas)(const FN(convolution) *v, const REAL *image, ptrdiff
     }
 }
 
+/* Rows [first, first + rows) of what the windows of image n see, `width` pixels each: the image
+   itself, or this thread's canvas. */
+static const REAL *FN(image_rows)(const FN(convolution) *v, ptrdiff_t n, ptrdiff_t first,
+                                  ptrdiff_t rows, int thread, ptrdiff_t *width)
+{
+    const mg_conv2d *s = &v->s;
+    const REAL *image = v->x + n * s->h * s->w * s->c;
+    *width = s->w;
+    if (!v->canvas)
+        return image + first * s->w * s->c;
+    REAL *canvas = v->canvas + thread * v->canvas_size;
+    FN(fill_canvas)(v, image, first, rows, canvas);
+    *width = (s->ow - 1) * s->sw + s->kw;
+    return canvas;
+}
+
+static int FN(conv2d_threads)(const mg_conv2d *s, int threads)
+{
+    return mg_threads_worth((double)(s->n * s->oh * s->ow * s->f) * (double)(s->kh * s->kw * s->c),
+                            threads);
+}
+
 static void FN(convolution_task)(const void *context, ptrdiff_t index, int thread)
 {
     const FN(convolution) *v = context;
     const mg_conv2d *s = &v->s;
     const ptrdiff_t n = index / v->bands, band = index % v->bands;
     const ptrdiff_t begin = s->oh * band / v->bands, end = s->oh * (band + 1) / v->bands;
-    const REAL *image = v->x + n * s->h * s->w * s->c;
-    ptrdiff_t width = s->w, first = 0;
-
-    if (v->canvas) {
-        REAL *canvas = v->canvas + thread * v->canvas_size;
-        width = (s->ow - 1) * s->sw + s->kw;
-        first = begin * s->sh;
-        FN(fill_canvas)(v, image, first, (end - 1 - begin) * s->sh + s->kh, canvas);
-        image = canvas;
-    }
+    const ptrdiff_t rows = (end - 1 - begin) * s->sh + s->kh;
+    ptrdiff_t width;
+    const REAL *image = FN(image_rows)(v, n, begin * s->sh, rows, thread, &width);
     FN(tile) t = {
         .segments = s->kh, .k = s->kw * s->c,
         .a_segment = width * s->c, .a_step = s->sw * s->c,
         .b = v->w, .ldb = v->pitch, .bias = v->bias, .ldc = s->f,
     };
     for (ptrdiff_t i = begin; i < end; i++) {
-        t.a = image + (i * s->sh - first) * width * s->c;
+        t.a = image + (i - begin) * s->sh * width * s->c;
         t.c = v->y + (n * s->oh + i) * s->ow * s->f;
         FN(strip)(ALONG, &t, s->ow, s->f);
     }
@@ -89,8 +104,7 @@ static ptrdiff_t FN(canvas_size)(const mg_conv2d *s)
 static void FN(convolve)(FN(convolution) *v, REAL *canvas, int threads)
 {
     const mg_conv2d *s = &v->s;
-    threads = mg_threads_worth((double)(s->n * s->oh * s->ow * s->f) * (double)(s->kh * s->kw * s->c),
-                               threads);
+    threads = FN(conv2d_threads)(s, threads);
     v->canvas = FN(needs_canvas)(v) ? canvas : NULL;
     v->canvas_size = FN(canvas_size)(s);
     v->bands = s->n >= 4 * threads ? 1 : MIN(s->oh, threads);
@@ -106,6 +120,23 @@ static void FN(widen)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t pitch, const REA
     }
 }
 
+/* kernel and bias as the tiles want them, in scratch if need be; returns what is left of that */
+static REAL *FN(set_weights)(FN(convolution) *v, const REAL *w, const REAL *bias, REAL *scratch)
+{
+    const mg_conv2d *s = &v->s;
+    const ptrdiff_t taps = s->kh * s->kw * s->c;
+    v->w = w, v->bias = bias, v->pitch = ROUND_UP(s->f, LANES);
+    if (v->pitch != s->f) { /* whole vectors are read: give the last one of each row its lanes */
+        FN(widen)(taps, s->f, v->pitch, w, scratch);
+        v->w = scratch;
+        if (bias) {
+            FN(widen)(1, s->f, v->pitch, bias, scratch + taps * v->pitch);
+            v->bias = scratch + taps * v->pitch;
+        }
+    }
+    return scratch + ALIGNED((taps + 1) * v->pitch);
+}
+
 static ptrdiff_t FN(conv2d_scratch)(const mg_conv2d *s, int threads)
 {
     const ptrdiff_t pitch = ROUND_UP(s->f, LANES);
@@ -115,20 +146,9 @@ static ptrdiff_t FN(conv2d_scratch)(const mg_conv2d *s, int threads)
 static void FN(conv2d)(const mg_conv2d *s, const REAL *x, const REAL *w, const REAL *bias,
                        REAL *restrict y, REAL *restrict scratch, int threads)
 {
-    const ptrdiff_t taps = s->kh * s->kw * s->c, pitch = ROUND_UP(s->f, LANES);
-    FN(convolution) v = {
-        .s = *s, .spread_h = 1, .spread_w = 1,
-        .x = x, .w = w, .bias = bias, .pitch = pitch, .y = y,
-    };
-    if (pitch != s->f) { /* whole vectors are read: give the last one of each row its lanes */
-        FN(widen)(taps, s->f, pitch, w, scratch);
-        v.w = scratch;
-        if (bias) {
-            FN(widen)(1, s->f, pitch, bias, scratch + taps * pitch);
-            v.bias = scratch + taps * pitch;
-        }
-    }
-    FN(convolve)(&v, scratch + ALIGNED((taps + 1) * pitch), threads);
+    FN(convolution) v = {.s = *s, .spread_h = 1, .spread_w = 1, .x = x, .y = y};
+    scratch = FN(set_weights)(&v, w, bias, scratch);
+    FN(convolve)(&v, scratch, threads);
 }
 
 /* the convolution of dy that yields dx: its image is dy, its output has the size of the images */
@@ -195,15 +215,9 @@ static void FN(dw_task)(const void *context, ptrdiff_t index, int thread)
     REAL *dw = d->sums + chunk * s->kh * rows * s->f;
 
     for (ptrdiff_t n = begin; n < end; n++) {
-        const REAL *image = d->v.x + n * s->h * s->w * s->c;
+        ptrdiff_t width;
+        const REAL *image = FN(image_rows)(&d->v, n, 0, (s->oh - 1) * s->sh + s->kh, thread, &width);
         const REAL *dy = d->dy + n * s->oh * s->ow * s->f;
-        ptrdiff_t width = s->w;
-        if (d->v.canvas) {
-            REAL *canvas = d->v.canvas + thread * d->v.canvas_size;
-            FN(fill_canvas)(&d->v, image, 0, (s->oh - 1) * s->sh + s->kh, canvas);
-            image = canvas;
-            width = (s->ow - 1) * s->sw + s->kw;
-        }
         if (d->wide_dy) {
             REAL *wide = d->wide_dy + thread * d->wide_size;
             FN(widen)(s->oh * s->ow, s->f, d->v.pitch, dy, wide);
@@ -263,7 +277,7 @@ static void FN(conv2d_dw)(const mg_conv2d *s, const REAL *x, const REAL *dy, REA
         memset(dw, 0, (size_t)(taps * s->f) * sizeof *dw);
         return;
     }
-    threads = mg_threads_worth((double)(s->n * s->oh * s->ow * s->f) * (double)taps, threads);
+    threads = FN(conv2d_threads)(s, threads);
     d.sums = d.chunks == 1 ? dw : scratch;
     d.parts = MIN(CEIL_DIV(CHUNKS, d.chunks), taps);
     scratch += ALIGNED(d.chunks * taps * s->f);
@@ -275,7 +289,3 @@ static void FN(conv2d_dw)(const mg_conv2d *s, const REAL *x, const REAL *dy, REA
         mg_parallel_for(taps, mg_threads_worth((double)(d.chunks * taps * s->f), threads),
                         FN(add_chunks_task), &d);
 }
-
-#undef ALIGNED
-#undef CHUNKS
-#undef CHUNKS_SIZE

@@ -5,7 +5,6 @@
 
    Backward, a pooled gradient goes to one pixel of its window, or to none: the sums below run over
    those alone, at most 1 of ph*pw of what a dense gradient takes. */
-#define ALIGNED(count) ROUND_UP(count, (ptrdiff_t)(64 / sizeof(REAL)))
 #define NONE 255
 
 /* One term: g times the numbers from `index` on, in units that the caller chooses. */
@@ -119,13 +118,6 @@ static FN(pooled) FN(pooled_of)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw)
     return p;
 }
 
-static int FN(pooled_threads)(const FN(pooled) *p, int threads)
-{
-    const mg_conv2d *s = &p->v.s;
-    return mg_threads_worth((double)(s->n * s->oh * s->ow * s->f) * (double)(s->kh * s->kw * s->c),
-                            threads);
-}
-
 /* ---- forward */
 
 /* A row of windows. With nan = 0 comparisons do not ask for NaNs; whether there were any is seen by
@@ -188,17 +180,10 @@ static void FN(conv2d_relu_pool_task)(const void *context, ptrdiff_t index, int 
     const mg_conv2d *s = &p->v.s;
     const ptrdiff_t n = index / p->v.bands, band = index % p->v.bands;
     const ptrdiff_t begin = p->qh * band / p->v.bands, end = p->qh * (band + 1) / p->v.bands;
-    const REAL *image = p->v.x + n * s->h * s->w * s->c;
+    const ptrdiff_t seen = ((end - begin) * p->ph - 1) * s->sh + s->kh;
     REAL *rows = p->rows + thread * p->rows_size;
-    ptrdiff_t width = s->w, first = 0;
-
-    if (p->v.canvas && begin < end) {
-        REAL *canvas = p->v.canvas + thread * p->v.canvas_size;
-        width = (s->ow - 1) * s->sw + s->kw;
-        first = begin * p->ph * s->sh;
-        FN(fill_canvas)(&p->v, image, first, ((end - begin) * p->ph - 1) * s->sh + s->kh, canvas);
-        image = canvas;
-    }
+    ptrdiff_t width;
+    const REAL *image = FN(image_rows)(&p->v, n, begin * p->ph * s->sh, seen, thread, &width);
     FN(tile) t = {
         .segments = s->kh, .k = s->kw * s->c,
         .a_segment = width * s->c, .a_step = s->sw * s->c,
@@ -207,7 +192,7 @@ static void FN(conv2d_relu_pool_task)(const void *context, ptrdiff_t index, int 
     for (ptrdiff_t i = begin; i < end; i++) {
         const ptrdiff_t at = (n * p->qh + i) * p->qw * s->f;
         for (ptrdiff_t u = 0; u < p->ph; u++) {
-            t.a = image + ((i * p->ph + u) * s->sh - first) * width * s->c;
+            t.a = image + ((i - begin) * p->ph + u) * s->sh * width * s->c;
             t.c = rows + u * p->qw * p->pw * s->f;
             FN(strip)(ALONG, &t, p->qw * p->pw, s->f);
         }
@@ -225,22 +210,13 @@ static void FN(conv2d_relu_pool)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,
                                  const REAL *w, const REAL *bias, REAL *restrict y,
                                  uint8_t *restrict winner, REAL *restrict scratch, int threads)
 {
-    const ptrdiff_t taps = s->kh * s->kw * s->c;
     FN(pooled) p = FN(pooled_of)(s, ph, pw);
-    p.v.x = x, p.v.w = w, p.v.bias = bias, p.v.y = y, p.winner = winner;
-    if (p.v.pitch != s->f) {
-        FN(widen)(taps, s->f, p.v.pitch, w, scratch);
-        p.v.w = scratch;
-        if (bias) {
-            FN(widen)(1, s->f, p.v.pitch, bias, scratch + taps * p.v.pitch);
-            p.v.bias = scratch + taps * p.v.pitch;
-        }
-    }
-    scratch += ALIGNED((taps + 1) * p.v.pitch);
+    p.v.x = x, p.v.y = y, p.winner = winner;
+    scratch = FN(set_weights)(&p.v, w, bias, scratch);
     p.rows = scratch + threads * p.v.canvas_size;
     p.v.canvas = FN(needs_canvas)(&p.v) ? scratch : NULL;
-    threads = FN(pooled_threads)(&p, threads);
-    p.v.bands = s->n >= 4 * threads ? 1 : MAX(1, MIN(p.qh, threads));
+    threads = FN(conv2d_threads)(s, threads);
+    p.v.bands = s->n >= 4 * threads ? 1 : MIN(p.qh, threads);
     mg_parallel_for(s->n * p.v.bands, threads, FN(conv2d_relu_pool_task), &p);
 }
 
@@ -322,14 +298,11 @@ static void FN(conv2d_relu_pool_dx)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t 
     scratch += ALIGNED(s->f * s->kh * pitch);
     d.canvas = FN(needs_canvas)(&d.p.v) ? scratch : NULL;
     d.terms = (FN(term) *)(scratch + threads * d.canvas_size);
-    mg_parallel_for(s->n, FN(pooled_threads)(&d.p, threads), FN(conv2d_relu_pool_dx_task), &d);
+    mg_parallel_for(s->n, FN(conv2d_threads)(s, threads), FN(conv2d_relu_pool_dx_task), &d);
 }
 
 /* ---- backward, to the kernel and the bias: dw[:, :, :, o] is the sum of the windows that channel
         o's gradients come from, each times its gradient. Summed in chunks, as conv2d_dw does. */
-
-#define CHUNKS ((ptrdiff_t)8)
-#define CHUNKS_SIZE ((ptrdiff_t)1 << 20)
 
 typedef struct FN(pooled_dw) {
     FN(pooled) p;
@@ -415,14 +388,8 @@ static void FN(conv2d_relu_pool_dw_task)(const void *context, ptrdiff_t index, i
         memset(sums + first * d->sum_size, 0, (size_t)((last - first) * d->sum_size) * sizeof *sums);
 
     for (ptrdiff_t n = begin; n < end; n++) {
-        const REAL *image = p->v.x + n * s->h * s->w * s->c;
-        ptrdiff_t width = s->w, count[256];
-        if (p->v.canvas) {
-            REAL *canvas = p->v.canvas + thread * p->v.canvas_size;
-            FN(fill_canvas)(&p->v, image, 0, (s->oh - 1) * s->sh + s->kh, canvas);
-            image = canvas;
-            width = (s->ow - 1) * s->sw + s->kw;
-        }
+        ptrdiff_t width, count[256];
+        const REAL *image = FN(image_rows)(&p->v, n, 0, (s->oh - 1) * s->sh + s->kh, thread, &width);
         if (d->dense) {
             FN(conv2d_relu_pool_dw_dense)(d, image, width, n, n == begin, (REAL *)terms, sums);
             continue;
@@ -507,16 +474,13 @@ static void FN(conv2d_relu_pool_dw)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t 
     /* whole vectors of the image are read: the last ones reach beyond it */
     d.p.v.canvas = FN(needs_canvas)(&d.p.v) || (!d.dense && d.pitch != s->kw * s->c) ? scratch : NULL;
     d.terms = (FN(term) *)(scratch + threads * d.p.v.canvas_size);
-    threads = FN(pooled_threads)(&d.p, threads);
+    threads = FN(conv2d_threads)(s, threads);
     mg_parallel_for(d.chunks * d.parts, threads, FN(conv2d_relu_pool_dw_task), &d);
     mg_parallel_for(s->kh * s->kw * s->c + 1,
                     mg_threads_worth((double)(d.chunks * s->f * d.sum_size), threads),
                     FN(conv2d_relu_pool_dw_add), &d);
 }
 
-#undef ALIGNED
 #undef NONE
-#undef CHUNKS
-#undef CHUNKS_SIZE
 #undef COMBINE_CASE
 #undef COMBINE_FUNCTION

@@ -7,6 +7,9 @@
 #include "conv2d_pool.inl"
 #include "relu.inl"
 #include "adam.inl"
+#undef ALIGNED
+#undef CHUNKS
+#undef CHUNKS_SIZE
 #undef VEC
 #undef LANES
 #undef SPLAT

@@ -321,11 +321,7 @@ def conv2d(images, kernel, bias=None, *, strides=1, padding="valid", isa=None, t
     same_dtype("conv2d: images", images, "kernel", kernel)
     cdef mg_conv2d s = conv2d_shape("conv2d", images.shape, kernel.shape, strides, padding)
     if bias is not None:
-        array("conv2d: bias", bias, 1)
-        same_dtype("conv2d: images", images, "bias", bias)
-        if bias.shape[0] != s.f:
-            raise ValueError(f"conv2d: bias: expected shape ({s.f},) for a kernel of shape "
-                             f"{kernel.shape}, got {bias.shape}")
+        check_bias("conv2d", images, bias, kernel.shape)
     cdef const mg_isa *on = find_isa(isa)
     cdef int workers = find_threads(threads)
     if s.n == 0:
@@ -333,6 +329,24 @@ def conv2d(images, kernel, bias=None, *, strides=1, padding="valid", isa=None, t
     if images.dtype == np.float32:
         return conv2d_(<float *>NULL, s, images, kernel, bias, on, workers)
     return conv2d_(<double *>NULL, s, images, kernel, bias, on, workers)
+
+
+cdef int check_bias(str name, images, bias, tuple kernel_shape) except -1:
+    array(f"{name}: bias", bias, 1)
+    same_dtype(f"{name}: images", images, "bias", bias)
+    if bias.shape[0] != kernel_shape[3]:
+        raise ValueError(f"{name}: bias: expected shape ({kernel_shape[3]},) for a kernel of shape "
+                         f"{kernel_shape}, got {bias.shape}")
+    return 0
+
+
+cdef int check_winner(str name, winner, dtype, str expected, tuple shape) except -1:
+    if not isinstance(winner, np.ndarray) or winner.dtype != dtype:
+        raise TypeError(f"{name}: winner: expected {expected}, got "
+                        f"{getattr(winner, 'dtype', type(winner).__name__)}")
+    if winner.shape != shape:
+        raise ValueError(f"{name}: winner: expected the shape of dy {shape}, got {winner.shape}")
+    return 0
 
 
 cdef int check_dy(str name, dy, Py_ssize_t n, Py_ssize_t oh, Py_ssize_t ow, Py_ssize_t c) except -1:
@@ -504,12 +518,7 @@ def max_pool2d_dx(dy, winner, images_shape, pool_size=2, *, strides=None, paddin
     shape = shape4("max_pool2d_dx: images_shape", images_shape)
     cdef mg_pool2d s = pool2d_shape("max_pool2d_dx", shape, pool_size, strides, padding)
     check_dy("max_pool2d_dx", dy, s.n, s.oh, s.ow, s.c)
-    if not isinstance(winner, np.ndarray) or winner.dtype != np.int32:
-        raise TypeError("max_pool2d_dx: winner: expected an int32 array, got "
-                        f"{getattr(winner, 'dtype', type(winner).__name__)}")
-    if winner.shape != dy.shape:
-        raise ValueError(f"max_pool2d_dx: winner: expected the shape of dy {dy.shape}, "
-                         f"got {winner.shape}")
+    check_winner("max_pool2d_dx", winner, np.int32, "an int32 array", dy.shape)
     if not (winner.flags.c_contiguous and winner.flags.aligned):
         raise ValueError("max_pool2d_dx: winner: expected an aligned C-contiguous array")
     cdef const mg_isa *on = find_isa(isa)
@@ -535,14 +544,9 @@ cdef mg_conv2d fused_shape(str name, tuple images, tuple kernel, pool_size, stri
     return s
 
 
-cdef int check_pooled(str name, dy, winner, tuple shape) except -1:
-    if dy.shape != shape:
-        raise ValueError(f"{name}: dy: expected shape {shape} (that of the output), got {dy.shape}")
-    if not isinstance(winner, np.ndarray) or winner.dtype != np.uint8:
-        raise TypeError(f"{name}: winner: expected a uint8 array, got "
-                        f"{getattr(winner, 'dtype', type(winner).__name__)}")
-    if winner.shape != shape:
-        raise ValueError(f"{name}: winner: expected the shape of dy {shape}, got {winner.shape}")
+cdef int check_pooled(str name, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw, dy, winner) except -1:
+    check_dy(name, dy, s.n, s.oh // ph, s.ow // pw, s.f)
+    check_winner(name, winner, np.uint8, "a uint8 array", dy.shape)
     if not winner.flags.c_contiguous:
         raise ValueError(f"{name}: winner: expected a C-contiguous array")
     return 0
@@ -598,11 +602,7 @@ def conv2d_relu_pool(images, kernel, bias=None, pool_size=2, *, strides=1, paddi
     cdef mg_conv2d s = fused_shape("conv2d_relu_pool", images.shape, kernel.shape, pool_size,
                                    strides, padding, &ph, &pw)
     if bias is not None:
-        array("conv2d_relu_pool: bias", bias, 1)
-        same_dtype("conv2d_relu_pool: images", images, "bias", bias)
-        if bias.shape[0] != s.f:
-            raise ValueError(f"conv2d_relu_pool: bias: expected shape ({s.f},) for a kernel of "
-                             f"shape {kernel.shape}, got {bias.shape}")
+        check_bias("conv2d_relu_pool", images, bias, kernel.shape)
     cdef const mg_isa *on = find_isa(isa)
     cdef int workers = find_threads(threads)
     if s.n == 0:
@@ -656,7 +656,7 @@ def conv2d_relu_pool_dx(dy, winner, kernel, images_shape, pool_size=2, *, stride
     shape = shape4("conv2d_relu_pool_dx: images_shape", images_shape)
     cdef mg_conv2d s = fused_shape("conv2d_relu_pool_dx", shape, kernel.shape, pool_size, strides,
                                    padding, &ph, &pw)
-    check_pooled("conv2d_relu_pool_dx", dy, winner, (s.n, s.oh // ph, s.ow // pw, s.f))
+    check_pooled("conv2d_relu_pool_dx", s, ph, pw, dy, winner)
     cdef const mg_isa *on = find_isa(isa)
     cdef int workers = find_threads(threads)
     if s.n == 0:
@@ -712,7 +712,7 @@ def conv2d_relu_pool_dw(images, dy, winner, kernel_shape, pool_size=2, *, stride
     shape = shape4("conv2d_relu_pool_dw: kernel_shape", kernel_shape)
     cdef mg_conv2d s = fused_shape("conv2d_relu_pool_dw", images.shape, shape, pool_size, strides,
                                    padding, &ph, &pw)
-    check_pooled("conv2d_relu_pool_dw", dy, winner, (s.n, s.oh // ph, s.ow // pw, s.f))
+    check_pooled("conv2d_relu_pool_dw", s, ph, pw, dy, winner)
     cdef const mg_isa *on = find_isa(isa)
     cdef int workers = find_threads(threads)
     if s.n == 0:
