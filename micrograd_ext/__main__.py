@@ -27,7 +27,7 @@ from .expression import FUNCTIONS, evaluate
 from .stepper import Stepper
 
 HELP = "n next   b back   r run [node]   e explain node   t tree   h help   q quit"
-SHORT = {
+WORDS = {
     "n": "next",
     "b": "back",
     "r": "run",
@@ -35,8 +35,11 @@ SHORT = {
     "t": "tree",
     "h": "help",
     "q": "quit",
+    "step": "next",
+    "finish": "run",
+    "?": "help",
+    "exit": "quit",
 }
-OTHER = {"step": "next", "finish": "run", "?": "help", "exit": "quit"}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -103,7 +106,7 @@ def interact(stepper: Stepper) -> None:
     while True:
         try:
             word, *arguments = input("> ").split() or ["next"]
-            command = SHORT.get(word.lower()) or OTHER.get(word.lower()) or word.lower()
+            command = WORDS.get(word.lower(), word.lower())
             if command == "quit":
                 return
             carry_out(stepper, command, arguments)

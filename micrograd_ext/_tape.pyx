@@ -1,7 +1,6 @@
 # cython: language_level=3, embedsignature=True
 """The boundary to csrc/tape.c: what is recorded is checked once, then replayed as it is."""
 
-cimport cython
 from libc.stdint cimport int32_t
 
 import numpy as np
@@ -28,7 +27,7 @@ OPS = {mg_tape_op_name(i).decode(): (i, mg_tape_op_arity(i)) for i in range(mg_t
 cdef class Replay:
     """Leaves, then nodes computed from what stands before them.
 
-    nodes: int32, (count, 3): the number of an op, and where its inputs stand. leaves: float64,
+    nodes: whole numbers, (count, 3): that of an op, and where its inputs stand. leaves: float64,
     (first,). `data` and `grad` are float64 arrays of first + count numbers, writable.
 
     The calls hold the GIL: `data` and `grad` are in Python's hands too.
@@ -84,11 +83,12 @@ cdef class Replay:
             )
 
     def locals(self):
-        """The local derivatives of the nodes: float64, (2, count)."""
-        found = np.zeros((2, self.count))
+        """Local derivatives, float64, (2, first + count): those of leaves are 0."""
+        found = np.zeros((2, self.first + self.count))
         cdef double[:, ::1] to = found
         if self.count:
             mg_tape_locals(
-                self.code(), self.count, self.first, &self._data[0], &to[0, 0], &to[1, 0]
+                self.code(), self.count, self.first, &self._data[0],
+                &to[0, self.first], &to[1, self.first]
             )
         return found

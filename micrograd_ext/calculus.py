@@ -110,10 +110,15 @@ def grad(y: Value, x: Any) -> Any:
     return results if several else results[0]
 
 
+def _rule(node: Value) -> Rule | None:
+    """What computed the node; None for an op of one's own, even if it borrows a name."""
+    return RULES.get(node.op) if OPS.get(node.op, (0, 0))[1] == len(node.inputs) else None
+
+
 def _partial(node: Value, slot: int) -> Value | float | None:
     """d(node)/d(its slot-th input); None for a constant 1."""
-    rule = RULES.get(node.op)
-    if rule is None or len(node.inputs) != OPS[node.op][1]:
+    rule = _rule(node)
+    if rule is None:
         raise ValueError(f"grad: no formula is known for the derivative of {node.op!r}")
     if rule.partials is not None:
         return rule.partials[slot](node, *node.inputs)
@@ -135,8 +140,9 @@ def central_difference(order: list[Any], node: Value, eps: float = 1e-6) -> floa
         for other in order:
             if other is node or not any(x in values for x in other.inputs):
                 continue
-            if other.op not in RULES or len(other.inputs) != OPS[other.op][1]:
+            rule = _rule(other)
+            if rule is None:
                 return f"what {other.op!r} computes is not known here"
-            values[other] = RULES[other.op].forward(*(values.get(x, x) for x in other.inputs))
+            values[other] = rule.forward(*(values.get(x, x) for x in other.inputs))
         ends.append(values.get(order[-1], order[-1]).data)
     return (ends[0] - ends[1]) / (2 * step)

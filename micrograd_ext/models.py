@@ -229,7 +229,7 @@ class Sequential:
             self,
             {"epochs": epochs, "steps": steps, "verbose": level},
         )
-        variables = self.trainable_weights
+        variables, stages = self.trainable_weights, self._stages()
         if len(optimizer.variables) != len(variables) or any(
             a is not b for a, b in zip(optimizer.variables, variables, strict=True)
         ):
@@ -244,7 +244,7 @@ class Sequential:
                 self._reset_metrics()
                 for number, (bx, by) in enumerate(_batches(examples, size, shuffle)):
                     events.on_train_batch_begin(number)
-                    logs = self._train_step(bx, by, variables)
+                    logs = self._train_step(bx, by, variables, stages)
                     events.on_train_batch_end(number, logs)
                 if checks is not None:
                     found = self._evaluate(checks, size, events)
@@ -362,10 +362,10 @@ class Sequential:
         if not self.built:
             self.build(examples[0].shape)
 
-    def _forward(self, x: Array, y: Array) -> tuple[Tensor, Logs]:
+    def _forward(self, x: Array, y: Array, stages: Sequence[Stage]) -> tuple[Tensor, Logs]:
         """The mean loss of a batch; updates the metrics."""
         assert self.loss is not None
-        y_pred = self._through(self._stages(), x)
+        y_pred = self._through(stages, x)
         each = self.loss(y, y_pred)
         loss = ops.mean(each)
         if each.shape[:1] not in ((), (len(x),)):
@@ -377,11 +377,13 @@ class Sequential:
             metric.update_state(y, y_pred.data)
         return loss, {m.name: m.result() for m in (*self._metrics, self._loss_mean)}
 
-    def _train_step(self, x: Array, y: Array, variables: list[Tensor]) -> Logs:
+    def _train_step(
+        self, x: Array, y: Array, variables: list[Tensor], stages: Sequence[Stage]
+    ) -> Logs:
         assert self.optimizer is not None
         for variable in variables:
             variable.grad = None
-        loss, logs = self._forward(x, y)
+        loss, logs = self._forward(x, y, stages)
         loss.backward()
         self.optimizer.apply([variable.grad for variable in variables])
         return logs
@@ -390,10 +392,11 @@ class Sequential:
         self._reset_metrics()
         events.on_test_begin()
         logs: Logs = {}
+        stages = self._stages()
         with no_grad():
             for number, (bx, by) in enumerate(_batches(examples, size, False)):
                 events.on_test_batch_begin(number)
-                _, logs = self._forward(bx, by)
+                _, logs = self._forward(bx, by, stages)
                 events.on_test_batch_end(number, logs)
         events.on_test_end(logs)
         return logs

@@ -204,18 +204,9 @@ class Tape:
 
         The graph is then as if it had been built from these numbers, and can be stepped through.
         """
-        data, grad = self._replay.data.tolist(), self._replay.grad.tolist()
-        for node, x, g in zip(self.nodes[: self._first], data, grad, strict=False):
-            node.rewrite(x, g)
-        locals_ = self._replay.locals().T.tolist()
-        rest = zip(
-            self.nodes[self._first :],
-            data[self._first :],
-            grad[self._first :],
-            locals_,
-            strict=True,
-        )
-        for node, x, g, (dx, dy) in rest:
+        data, grad, locals_ = self._replay.data, self._replay.grad, self._replay.locals()
+        numbers = zip(data.tolist(), grad.tolist(), *locals_.tolist(), strict=True)
+        for node, (x, g, dx, dy) in zip(self.nodes, numbers, strict=True):
             node.rewrite(x, g, dx, dy)
 
     def read(self) -> None:
