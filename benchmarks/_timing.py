@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 PAUSE = 0.1  # seconds; idle worker threads of one library spin for a while and slow down the next
 OURS = "micrograd_ext"
@@ -17,6 +17,17 @@ class Result(NamedTuple):
     work: str
     seconds: dict[str, float]
     flop: float = 0.0
+
+
+def import_torch(threads: int) -> Any:
+    """PyTorch, told its number of threads; None, and a word, where it is not installed."""
+    try:
+        import torch  # noqa: PLC0415 - optional
+    except ImportError:
+        print("PyTorch is not installed: it is left out")
+        return None
+    torch.set_num_threads(threads)
+    return torch
 
 
 def interleave(

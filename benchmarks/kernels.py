@@ -23,7 +23,8 @@ import numpy as np
 import micrograd_ext
 from micrograd_ext import _kernels
 
-from ._timing import OURS, Result, line, repeated
+from ._timing import OURS, Result, import_torch, line, repeated
+from .matmul import product
 
 ROUNDS = 7
 BATCH = 64
@@ -44,25 +45,17 @@ def run(options: argparse.Namespace) -> list[Result]:
     """Time, and print a line for each."""
     micrograd_ext.set_num_threads(options.threads)
     micrograd_ext.show_config()
-    try:
-        import torch  # noqa: PLC0415 - optional
-
-        torch.set_num_threads(options.threads)
-    except ImportError:
-        print("PyTorch is not installed: numpy alone to compare with")
-        torch = None
+    torch = import_torch(options.threads)
     peak = calibrate(options.threads)
     print(
         f"peak of {options.threads} threads: {f'{peak / 1e9:.0f} GFLOP/s' if peak else 'unknown'}"
     )
     random = np.random.default_rng(0)
     results = []
-    for name, sizes in CONVOLUTIONS.items():
-        for work, contenders, flop in convolution(random, torch, *sizes):
-            results.append(repeated(f"{name} {work}", contenders, options.rounds, flop))
-            print(line(results[-1], peak))
-    for name, sizes in DENSE.items():
-        for work, contenders, flop in dense(random, torch, *sizes):
+    layers = [(name, convolution(random, torch, *sizes)) for name, sizes in CONVOLUTIONS.items()]
+    layers += [(name, dense(random, torch, *sizes)) for name, sizes in DENSE.items()]
+    for name, works in layers:
+        for work, contenders, flop in works:
             results.append(repeated(f"{name} {work}", contenders, options.rounds, flop))
             print(line(results[-1], peak))
     return results
@@ -117,21 +110,12 @@ def dense(
         random.standard_normal(shape, dtype=np.float32)
         for shape in ((BATCH, n), (n, units), (BATCH, units))
     )
-    works = []
-    for work, a, b in (
-        ("forward", x, w),
-        ("back to the weights", x.T, dy),
-        ("back to the inputs", dy, w.T),
-    ):
-        contenders: Contenders = {
-            OURS: lambda a=a, b=b: _kernels.matmul(a, b),
-            "numpy": lambda a=a, b=b: a @ b,
-        }
-        if torch:
-            ta, tb = torch.from_numpy(a), torch.from_numpy(b)
-            contenders["torch"] = lambda ta=ta, tb=tb: ta @ tb
-        works.append((work, contenders, 2.0 * BATCH * n * units))
-    return works
+    flop = 2.0 * BATCH * n * units
+    return [
+        ("forward", product(x, w, torch), flop),
+        ("back to the weights", product(x.T, dy, torch), flop),
+        ("back to the inputs", product(dy, w.T, torch), flop),
+    ]
 
 
 def calibrate(threads: int) -> float | None:

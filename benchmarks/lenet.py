@@ -20,7 +20,7 @@ import micrograd_ext
 from micrograd_ext.datasets import mnist
 from micrograd_ext.utils import set_random_seed, to_categorical
 
-from ._timing import OURS, Result, interleave, line
+from ._timing import OURS, Result, import_torch, interleave, line
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "demos"))
 from mnist_lenet import lenet
@@ -35,12 +35,9 @@ def here(x: Any, y: Any, batch_size: int) -> Callable[[], object]:
     return lambda: model.fit(x, labels, batch_size=batch_size, verbose=0)
 
 
-def in_torch(x: Any, y: Any, batch_size: int, threads: int) -> Callable[[], object]:
+def in_torch(torch: Any, x: Any, y: Any, batch_size: int) -> Callable[[], object]:
     """An epoch in PyTorch."""
-    import torch  # noqa: PLC0415 - optional
-    from torch import nn  # noqa: PLC0415
-
-    torch.set_num_threads(threads)
+    nn = torch.nn
     model = nn.Sequential(
         nn.Conv2d(1, 32, 3),
         nn.ReLU(),
@@ -88,10 +85,8 @@ def run(options: argparse.Namespace) -> list[Result]:
     (x, y), _ = mnist.load_data(options.data)
     x, y = x[: options.images, ..., np.newaxis].astype(np.float32) / 255, y[: options.images]
     epochs = {OURS: here(x, y, options.batch_size)}
-    try:
-        epochs["torch"] = in_torch(x, y, options.batch_size, options.threads)
-    except ImportError:
-        print("PyTorch is not installed: nothing to compare with")
+    if torch := import_torch(options.threads):
+        epochs["torch"] = in_torch(torch, x, y, options.batch_size)
     print(f"One epoch: {len(x):,} images, batch {options.batch_size}, {options.threads} threads")
     seconds = interleave(epochs, options.rounds)
     for name, found in seconds.items():

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 import micrograd_ext
 from micrograd_ext import _kernels
 
-from ._timing import OURS, Result, line, repeated
+from ._timing import OURS, Result, import_torch, line, repeated
 
 ROUNDS = 15
 
@@ -22,23 +24,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> list[Result]:
     """Time, and print a line for each size."""
     micrograd_ext.show_config()
-    try:
-        import torch  # noqa: PLC0415 - optional
-
-        torch.set_num_threads(micrograd_ext.get_num_threads())
-    except ImportError:
-        torch = None
+    torch = import_torch(micrograd_ext.get_num_threads())
     random = np.random.default_rng(0)
     results = []
     for size in options.sizes:
         a, b = random.standard_normal((2, size, size), dtype=np.float32)
-        contenders = {
-            OURS: lambda a=a, b=b: _kernels.matmul(a, b),
-            "numpy": lambda a=a, b=b: a @ b,
-        }
-        if torch:
-            ta, tb = torch.from_numpy(a), torch.from_numpy(b)
-            contenders["torch"] = lambda ta=ta, tb=tb: ta @ tb
-        results.append(repeated(f"{size} x {size}", contenders, options.rounds, 2.0 * size**3))
+        flop = 2.0 * size**3
+        results.append(repeated(f"{size} x {size}", product(a, b, torch), options.rounds, flop))
         print(line(results[-1]))
     return results
+
+
+def product(a: Any, b: Any, torch: Any) -> dict[str, Callable[[], object]]:
+    """Those who compute a @ b."""
+    contenders: dict[str, Callable[[], object]] = {
+        OURS: lambda: _kernels.matmul(a, b),
+        "numpy": lambda: a @ b,
+    }
+    if torch:
+        ta, tb = torch.from_numpy(a), torch.from_numpy(b)
+        contenders["torch"] = lambda: ta @ tb
+    return contenders

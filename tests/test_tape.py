@@ -24,24 +24,8 @@ from micrograd_ext.tape import Tape
 
 DEMOS = Path(__file__).parents[1] / "demos"
 
-BINARY = {
-    "+": lambda x, y: x + y,
-    "-": lambda x, y: x - y,
-    "*": lambda x, y: x * y,
-    "/": lambda x, y: x / y,
-    "**": lambda x, y: x**y,
-    "max": lambda x, y: x.max(y),
-    "min": lambda x, y: x.min(y),
-    "leaky_relu": lambda x, y: x.leaky_relu(y),
-}
-UNARY = {
-    "neg": lambda x: -x,
-    "abs": abs,
-    **{
-        name: lambda x, name=name: getattr(x, name.lower())()
-        for name in ("ReLU", "tanh", "sigmoid", "exp", "log", "sqrt", "sin", "cos")
-    },
-}
+BINARY = {op: RULES[op].forward for op, (_, arity) in OPS.items() if arity == 2}
+UNARY = {op: RULES[op].forward for op, (_, arity) in OPS.items() if arity == 1}
 NUMBERS = st.one_of(
     st.floats(-4, 4),
     st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0, 40.0, -800.0, math.inf, -math.inf, math.nan]),
