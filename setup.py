@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import tempfile
 from glob import glob
 from pathlib import Path
 
@@ -29,51 +28,24 @@ except ImportError:
         subprocess.call([sys.executable, *sys.argv], env={**os.environ, "PYTHONPATH": path})
     ) from None
 
-OPENMP_PROBE = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
-
 
 class BuildKernels(build_ext):
-    """build_ext that optimises, and uses OpenMP where the compiler can."""
+    """build_ext that optimises."""
 
     def build_extensions(self):
         """Choose flags for the compiler at hand, then build."""
         if self.compiler.compiler_type == "msvc":
-            flags, openmp = ["/O2", "/std:c11"], [(["/openmp"], [])]
+            flags = ["/O2", "/std:c11"]
         else:
-            flags = ["-std=gnu11", "-O3", "-fno-math-errno"]
-            openmp = [(["-fopenmp"], ["-fopenmp"])]
-            if sys.platform == "darwin":
-                openmp.append((["-Xpreprocessor", "-fopenmp"], ["-lomp"]))
-        compile_args, link_args = next(filter(self.can_build, openmp), ([], []))
-        if not compile_args:
-            self.warn("this compiler has no OpenMP: building the kernels for a single thread")
+            flags = ["-std=gnu11", "-O3", "-fno-math-errno", "-pthread"]
         for extension in self.extensions:  # cythonize made copies: those above are not built
             extension.extra_compile_args += flags
-            if extension.name == kernels.name:
-                extension.extra_compile_args += compile_args
-                extension.extra_link_args += link_args
-            elif self.compiler.compiler_type != "msvc":
-                # the engine and the tape shall give the same bits as engine.py interpreted
-                extension.extra_compile_args += ["-ffp-contract=off"]
+            if self.compiler.compiler_type != "msvc":
+                extension.extra_link_args += ["-pthread"]
+                if extension.name != kernels.name:
+                    # the engine and the tape shall give the same bits as engine.py interpreted
+                    extension.extra_compile_args += ["-ffp-contract=off"]
         super().build_extensions()
-
-    def can_build(self, arguments):
-        """Whether a program that uses OpenMP compiles and links with these arguments."""
-        compile_args, link_args = arguments
-        with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder, "probe.c")
-            source.write_text(OPENMP_PROBE)
-            try:
-                objects = self.compiler.compile(
-                    [str(source)], output_dir=folder, extra_postargs=compile_args
-                )
-                self.compiler.link_executable(
-                    objects, str(Path(folder, "probe")), extra_postargs=link_args
-                )
-            except Exception as error:  # each compiler class has its own
-                print(f"OpenMP probe with {' '.join(compile_args)}: {error}")
-                return False
-        return True
 
 
 def extension(name, *sources):

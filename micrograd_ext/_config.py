@@ -13,13 +13,13 @@ VERSION = "0.1.0"
 
 
 def show_config(mode: str = "stdout") -> dict[str, Any] | None:
-    """Print version, compiler, instruction sets, threads and OpenMP; what a bug report needs.
+    """Print version, compiler, instruction sets and threads; what a bug report needs.
 
     Args:
         mode: 'stdout' prints; 'dicts' returns the same as a dictionary (as numpy.show_config).
 
     >>> sorted(show_config(mode="dicts"))
-    ['compiler', 'isa', 'isas available', 'numpy', 'openmp', 'python', 'threads', 'version']
+    ['compiler', 'isa', 'isas available', 'numpy', 'python', 'threads', 'version']
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"show_config: mode: expected 'stdout' or 'dicts', got {mode!r}")
@@ -34,7 +34,5 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     for name, value in found.items():
         if isinstance(value, list):
             value = ", ".join(value)  # noqa: PLW2901
-        elif isinstance(value, bool):
-            value = "yes" if value else "no: built without, runs on one thread"  # noqa: PLW2901
         print(f"{name + ':':16}{value}")
     return None

@@ -114,6 +114,5 @@ cdef extern from "mg.h" nogil:
 
 
 cdef extern from "threads.h" nogil:
-    int mg_has_openmp()
     int mg_max_threads()
     void mg_threads_init()

@@ -53,7 +53,8 @@ cdef const mg_isa *find_isa(isa) except NULL:
 def get_num_threads() -> int:
     """How many threads the kernels use unless told otherwise.
 
-    At first what OMP_NUM_THREADS and the CPU affinity allow; 1 in a build without OpenMP.
+    At first what OMP_NUM_THREADS and the CPU affinity allow; 1 on systems without
+    POSIX threads.
     """
     return num_threads
 
@@ -82,7 +83,6 @@ def config() -> dict:
         "isa": default_isa.name.decode(),
         "isas available": isas(),
         "threads": num_threads,
-        "openmp": bool(mg_has_openmp()),
     }
 
 

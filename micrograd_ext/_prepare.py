@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from . import _openmp, _pure
+from . import _pure
 
 _pure.choose_engine()
-with _openmp.patience():
-    from . import _kernels  # noqa: F401 - loads the OpenMP runtime

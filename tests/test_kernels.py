@@ -13,7 +13,6 @@ import inspect
 import itertools
 import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -1111,23 +1110,59 @@ def test_config() -> None:
     assert config["isas available"] == ISAS
     assert config["isa"] in ISAS
     assert ISAS[-1] == "baseline"
-    assert isinstance(config["openmp"], bool)
     assert re.match(r"gcc \d+\.|clang \d+\.|msvc \d+|unknown C compiler", config["compiler"])
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only there OpenMP comes with the compiler")
-def test_gcc_builds_have_openmp(tmp_path: Path) -> None:
-    """Without it every other test passes too, on one thread: a build must not lose it unnoticed."""
-    if not _kernels.config()["compiler"].startswith("gcc"):
-        pytest.skip("the compiler is another")
-    program = "#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n"
-    probe = ["gcc", "-fopenmp", "-x", "c", "-", "-o", str(tmp_path / "probe")]
-    if (
-        not shutil.which("gcc")
-        or subprocess.run(probe, input=program, text=True, check=False).returncode
-    ):
-        pytest.skip("this gcc has no OpenMP")
-    assert _kernels.config()["openmp"]
+COUNT_THREADS = """
+import os
+import numpy as np
+from micrograd_ext import _kernels
+before = len(os.listdir("/proc/self/task"))
+for _ in range(3):
+    _kernels.matmul(np.ones((200, 200)), np.ones((200, 200)), threads=3)
+print(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc lists a process's threads")
+def test_kernels_start_threads_once() -> None:
+    """Without them every other test passes too: a build must not lose them unnoticed."""
+    assert run_python(COUNT_THREADS).stdout.strip() == "2"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [("3", "3"), ("1", "1"), ("4,2", "4"), ("", None), ("0", None)]
+)
+def test_threads_from_the_environment(said: str, expected: str | None) -> None:
+    if os.name != "posix":
+        pytest.skip("one thread there")
+    show = "from micrograd_ext import get_num_threads; print(get_num_threads())"
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    assert run_python(show, OMP_NUM_THREADS=said).stdout.strip() == (expected or str(cpus))
+
+
+TWO_CALLERS = """
+import threading
+import numpy as np
+from micrograd_ext import _kernels
+a = np.random.default_rng(0).random((150, 150))
+right = _kernels.matmul(a, a, threads=1)
+wrong = []
+def call():
+    for _ in range(300):
+        if not np.array_equal(_kernels.matmul(a, a, threads=3), right):
+            wrong.append(1)
+callers = [threading.Thread(target=call) for _ in range(4)]
+for caller in callers:
+    caller.start()
+for caller in callers:
+    caller.join()
+print(len(wrong))
+"""
+
+
+def test_several_python_threads_share_the_pool() -> None:
+    assert run_python(TWO_CALLERS).stdout.strip() == "0"
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -1218,32 +1253,3 @@ def test_docstring(name: str) -> None:
     report: list[str] = []
     doctest.DocTestRunner(optionflags=flags, verbose=False).run(example, out=report.append)
     assert not report, "".join(report)
-
-
-# ------------------------------------------------------------------ the OpenMP runtime
-
-SHOW_PATIENCE = """
-import os
-seen = {}
-for name in ("GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY"):
-    seen[name] = os.environ.get(name)
-from micrograd_ext import _openmp
-after = {name: os.environ.get(name) for name in seen}
-with _openmp.patience():
-    inside = {name: os.environ.get(name) for name in seen}
-print(seen == after, inside["GOMP_SPINCOUNT"], inside["KMP_BLOCKTIME"])
-"""
-
-
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({}, "True 5000 0"),
-        ({"OMP_WAIT_POLICY": "active"}, "True None None"),
-        ({"GOMP_SPINCOUNT": "7"}, "True 7 None"),
-    ],
-)
-def test_waiting_threads_sleep_unless_the_user_chose(
-    environment: dict[str, str], expected: str
-) -> None:
-    assert run_python(SHOW_PATIENCE, **environment).stdout.strip() == expected
