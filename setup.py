@@ -1,4 +1,4 @@
-"""Builds _kernels and _tape, each a .pyx over C of csrc/, and engine, of engine.py."""
+"""Builds _kernels, _program and _tape, each a .pyx over C of csrc/, and engine, of engine.py."""
 
 import os
 import subprocess
@@ -42,7 +42,7 @@ class BuildKernels(build_ext):
             extension.extra_compile_args += flags
             if self.compiler.compiler_type != "msvc":
                 extension.extra_link_args += ["-pthread"]
-                if extension.name != kernels.name:
+                if extension.name in (tape.name, engine.name):
                     # the engine and the tape shall give the same bits as engine.py interpreted
                     extension.extra_compile_args += ["-ffp-contract=off"]
         super().build_extensions()
@@ -62,11 +62,12 @@ tape_c = str(Path("csrc", "tape.c"))
 kernels_c = [path for path in sorted(glob("csrc/*.c", root_dir=HERE)) if path != tape_c]
 kernels = extension("_kernels", "micrograd_ext/_kernels.pyx", *kernels_c)
 tape = extension("_tape", "micrograd_ext/_tape.pyx", tape_c)
+program = extension("_program", "micrograd_ext/_program.pyx")
 engine = extension("engine", "micrograd_ext/engine.py")
 
 setup(
     ext_modules=cythonize(
-        [kernels, tape, engine],
+        [kernels, program, tape, engine],
         compiler_directives={"language_level": "3", "embedsignature": True},
     ),
     cmdclass={"build_ext": BuildKernels},

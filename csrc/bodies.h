@@ -28,11 +28,13 @@ enum { ALONG = 0, ACROSS = 1 }; /* how a tile walks A: see tile.inl */
 #define REAL float
 #define INT int32_t
 #define SQRT sqrtf
+#define PROGRAM /* models compute in float */
 #define FN(name) JOIN(name, f32)
 #include "kernels.inl"
 #undef REAL
 #undef INT
 #undef SQRT
+#undef PROGRAM
 #undef FN
 
 #define REAL double
@@ -60,4 +62,5 @@ enum { ALONG = 0, ACROSS = 1 }; /* how a tile walks A: see tile.inl */
 #define MG_TEXT_(x) #x
 #define MG_TEXT(x) MG_TEXT_(x)
 extern const mg_isa JOIN(mg_isa, MG_NAME);
-const mg_isa JOIN(mg_isa, MG_NAME) = {MG_TEXT(MG_NAME), MG_TABLE(f32), MG_TABLE(f64)};
+const mg_isa JOIN(mg_isa, MG_NAME) = {MG_TEXT(MG_NAME), MG_TABLE(f32), MG_TABLE(f64),
+                                     {program_feed, program_run, program_scratch}};

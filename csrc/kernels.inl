@@ -7,6 +7,9 @@
 #include "conv2d_pool.inl"
 #include "relu.inl"
 #include "adam.inl"
+#ifdef PROGRAM
+#include "program.inl"
+#endif
 #undef ALIGNED
 #undef CHUNKS
 #undef CHUNKS_SIZE

@@ -124,10 +124,13 @@ typedef struct mg_pool2d {
 MG_DECLARE_TABLE(f32, float)
 MG_DECLARE_TABLE(f64, double)
 
+#include "program.h"
+
 typedef struct mg_isa {
     const char *name;
     mg_f32 f32;
     mg_f64 f64;
+    mg_program program;
 } mg_isa;
 
 /* The instruction sets this build has and this CPU and operating system can run, best first;

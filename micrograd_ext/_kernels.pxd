@@ -1,4 +1,4 @@
-from libc.stdint cimport int32_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
 
 cdef extern from "mg.h" nogil:
@@ -104,10 +104,56 @@ cdef extern from "mg.h" nogil:
         void (*adam)(Py_ssize_t n, double *x, const double *dx, double *m, double *v, double rate,
                      double beta_1, double beta_2, double epsilon, int threads) noexcept nogil
 
+    enum:
+        MG_OPS, MG_FUNCTIONS, MG_AFFINE, MG_F32, MG_F64, MG_U8
+
+    ctypedef struct mg_step:
+        int op, flag
+        float *x
+        float *y
+        float *w
+        float *bias
+        float *dx
+        float *dy
+        float *dw
+        float *db
+        float *labels
+        float *loss
+        float *m
+        float *v
+        void *winner
+        Py_ssize_t r, k, units
+        mg_conv2d conv
+        Py_ssize_t ph, pw
+        mg_pool2d pool
+        double a, b, c
+
+    ctypedef struct mg_feed:
+        const char *from_ "from"
+        int kind
+        Py_ssize_t size, stride
+        float scale, offset
+        float *to
+
+    ctypedef struct mg_run:
+        Py_ssize_t n
+        double rate
+        float *scratch
+        int threads
+        double loss, hits
+
+    ctypedef struct mg_program:
+        void (*feed)(const mg_feed *feed, const int64_t *order, Py_ssize_t first, Py_ssize_t n,
+                     int threads) noexcept nogil
+        void (*run)(const mg_step *steps, Py_ssize_t count, mg_run *r) noexcept nogil
+        Py_ssize_t (*scratch)(const mg_step *steps, Py_ssize_t count, Py_ssize_t n,
+                              int threads) noexcept nogil
+
     ctypedef struct mg_isa:
         const char *name
         mg_f32 f32
         mg_f64 f64
+        mg_program program
 
     const mg_isa *mg_isa_at(int index)
     const char *mg_compiler()
@@ -116,3 +162,7 @@ cdef extern from "mg.h" nogil:
 cdef extern from "threads.h" nogil:
     int mg_max_threads()
     void mg_threads_init()
+
+
+cdef const mg_isa *find_isa(isa) except NULL
+cdef int find_threads(threads) except -1

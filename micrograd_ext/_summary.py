@@ -1,4 +1,4 @@
-"""The table that `model.summary()` prints."""
+"""The tables that `model.summary()` and `model.program` print."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .layers import Layer
+    from .program import Program
 
 
 def size(numbers: int, bytes_each: int = 4) -> str:
@@ -56,3 +57,45 @@ def print_summary(
     else:
         console.print(*parts, sep="\n", highlight=False)
         print_fn(plain["file"].getvalue())
+
+
+def program_table(program: Program) -> str:
+    """The steps of a program: what is computed, of what and for which layers, and what it takes."""
+    from rich import box  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(
+        title=f"Program for batches of up to {program.capacity}",
+        title_justify="left",
+        box=box.HEAVY_HEAD,
+    )
+    for column in ("", "Step", "Layers", "Reads", "Writes"):
+        table.add_column(column)
+    table.add_column("MFLOP", justify="right")
+    table.add_column("KB", justify="right")
+    part = ""
+    for step in program.steps:
+        if part and part != step.part:
+            table.add_section()
+        reads, writes = (", ".join(found) for found in step.shapes)
+        table.add_row(
+            step.part if step.part != part else "",
+            step.name,
+            step.layers,
+            reads,
+            writes,
+            f"{step.flops / 1e6:.1f}" if step.flops else "",
+            f"{sum(array.nbytes for array in step.arrays) / 1024:,.0f}",
+        )
+        part = step.part
+    text = io.StringIO()
+    console = Console(file=text, width=140)
+    console.print(table, highlight=False)
+    flops = sum(step.flops for step in program.steps)
+    memory = {array.ctypes.data: array.nbytes for step in program.steps for array in step.arrays}
+    console.print(
+        f" {flops / 1e6:.1f} MFLOP at most, {sum(memory.values()) / 1024:,.0f} KB of buffers",
+        highlight=False,
+    )
+    return text.getvalue().rstrip("\n")

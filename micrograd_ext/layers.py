@@ -24,6 +24,7 @@ __all__ = [
     "Layer",
     "MaxPool2D",
     "MaxPooling2D",
+    "Rescaling",
 ]
 
 #: Sizes of the axes; None where any size will do, as for the batch.
@@ -442,3 +443,56 @@ class Activation(Layer):
     def call(self, inputs: Tensor) -> Tensor:
         """The outputs of a batch."""
         return self.activation(inputs)
+
+
+class Rescaling(Layer):
+    """inputs * scale + offset, e.g. pixels of 0..255 to numbers of 0..1.
+
+    As a model's first layer it costs nothing: batches are scaled as they are gathered, so images
+    can be fed as the bytes they are.
+
+    Args:
+        scale, offset: numbers, or arrays that broadcast against the inputs.
+        name, input_shape: see `Layer`.
+
+    >>> Rescaling(1 / 128, -1)(np.array([[0, 64, 128]], np.uint8)).data
+    array([[-1. , -0.5,  0. ]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        scale: float | Sequence[float] | Array,
+        offset: float | Sequence[float] | Array = 0.0,
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.scale = _numbers(self, "scale", scale)
+        self.offset = _numbers(self, "offset", offset)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The outputs of a batch."""
+        y: Tensor = inputs * self.scale + self.offset
+        return y
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The same, if scale and offset fit."""
+        example = tuple(size or 1 for size in input_shape[1:])
+        for argument in ("scale", "offset"):
+            shape = np.shape(getattr(self, argument))
+            aligned = zip(reversed(shape), reversed(example), strict=False)
+            if len(shape) > len(example) or any(a not in (1, b) for a, b in aligned):
+                raise ValueError(
+                    f"{self.name}: {argument}: expected a shape that broadcasts to {example}, "
+                    f"got {shape}"
+                )
+        return input_shape
+
+
+def _numbers(layer: Layer, argument: str, value: Any) -> Any:
+    """A float, or a float32 array."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{layer.name}: {argument}: expected numbers, got {value!r}")
+    return float(array) if array.ndim == 0 else array.astype(np.float32)

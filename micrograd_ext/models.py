@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from . import _random, losses, ops, optimizers
-from ._fusion import Stage, fuse
+from . import _random, losses, optimizers
 from ._lookup import positive
+from ._runners import Programs
 from ._summary import print_summary
 from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger
 from .layers import InputLayer, Layer, Shape, assign, unique_name
 from .metrics import Mean, MeanMetricWrapper, MetricFunction
 from .metrics import get as get_metric
-from .tensor import Array, Tensor, TensorLike, no_grad
+from .program import NotLoweredError, Program
+from .tensor import Array, Tensor, TensorLike
 
 __all__ = ["Sequential"]
 
@@ -57,6 +58,7 @@ class Sequential:
         self._loss_mean = Mean("loss")
         self.history: History | None = None
         self.stop_training = False
+        self._programs = Programs(self)
         for layer in layers or ():
             self.add(layer)
 
@@ -149,6 +151,24 @@ class Sequential:
         """The outputs of a batch, as a Tensor with the graph behind it."""
         return self._through(self.layers, inputs)
 
+    @property
+    def program(self) -> Program:
+        """What `fit` runs, or without a loss `predict`: print it. See `program`.
+
+        Raises:
+            ValueError: the input's shape is not known yet.
+            RuntimeError: the model runs layer by layer, and why.
+        """
+        shapes = [self.output_shape]
+        if self.input_shape is not None:
+            shapes.insert(0, self.input_shape)
+        purpose = "predict" if self.loss is None else "fit"
+        found = self._programs.find(purpose) or self._programs.make(purpose, 32, shapes)
+        if self.run_eagerly or isinstance(found, NotLoweredError):
+            why = "it was compiled with run_eagerly" if self.run_eagerly else found
+            raise RuntimeError(f"{self.name} has no program, it runs layer by layer: {why}")
+        return found
+
     # ------------------------------------------------------------------ training
 
     def compile(
@@ -164,8 +184,9 @@ class Sequential:
             optimizer: name, e.g. 'adam' or 'sgd', or an object of `optimizers`.
             loss: name, e.g. 'categorical_crossentropy', or a function (y_true, y_pred) -> losses.
             metrics: names, e.g. ['accuracy'], or functions of (y_true, y_pred).
-            run_eagerly: go layer by layer. Otherwise neighbours that one kernel computes at once
-                are one node of the graph, with the same results to rounding.
+            run_eagerly: go layer by layer, through Tensors that a debugger can look at. Otherwise
+                layers, loss and optimizer become a `program`, with the same results to rounding,
+                where all layers are ones that it knows.
         """
         chosen = [get_metric(metric) for metric in metrics or ()]
         self.optimizer = optimizers.get(optimizer)
@@ -229,7 +250,7 @@ class Sequential:
             self,
             {"epochs": epochs, "steps": steps, "verbose": level},
         )
-        variables, stages = self.trainable_weights, self._stages()
+        variables = self.trainable_weights
         if len(optimizer.variables) != len(variables) or any(
             a is not b for a, b in zip(optimizer.variables, variables, strict=True)
         ):
@@ -237,14 +258,16 @@ class Sequential:
 
         logs: Logs = {}
         self.stop_training = False
+        runner = self._programs.runner("fit", examples, size)
         events.on_train_begin()
         try:
             for epoch in range(epochs):
                 events.on_epoch_begin(epoch)
-                self._reset_metrics()
-                for number, (bx, by) in enumerate(_batches(examples, size, shuffle)):
+                runner.reset()
+                order = _random.generator().permutation(len(examples[0])) if shuffle else None
+                for number, (first, n) in enumerate(_spans(len(examples[0]), size)):
                     events.on_train_batch_begin(number)
-                    logs = self._train_step(bx, by, variables, stages)
+                    logs = runner.train(first, n, order)
                     events.on_train_batch_end(number, logs)
                 if checks is not None:
                     found = self._evaluate(checks, size, events)
@@ -253,6 +276,7 @@ class Sequential:
                 if self.stop_training:
                     break
         finally:
+            runner.close()
             events.on_train_end(logs)
         return history
 
@@ -292,10 +316,11 @@ class Sequential:
         self._prepare(examples)
         if len(examples[0]) == 0:
             return np.empty((0, *map(int, self.output_shape[1:])), np.float32)  # type: ignore[arg-type]
-        stages = self._stages()
-        with no_grad():
-            outputs = [self._through(stages, bx).data for (bx,) in _batches(examples, size, False)]
-        return np.concatenate(outputs)
+        runner = self._programs.runner("predict", examples, size)
+        try:
+            return runner.predict(size)
+        finally:
+            runner.close()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
@@ -311,7 +336,7 @@ class Sequential:
             for wanted, size in zip(self.input_shape[1:], shape[1:], strict=True)
         )
 
-    def _through(self, stages: Sequence[Stage], inputs: TensorLike) -> Tensor:
+    def _through(self, stages: Sequence[Callable[[Tensor], Tensor]], inputs: TensorLike) -> Tensor:
         """The outputs of stages that are the layers, or several of them as one."""
         x = inputs if isinstance(inputs, Tensor) else Tensor(inputs, requires_grad=False)
         if not self._takes(x.shape):
@@ -323,11 +348,6 @@ class Sequential:
         for stage in stages:
             x = stage(x)
         return x
-
-    def _stages(self) -> Sequence[Stage]:
-        if type(self).__call__ is not Sequential.__call__:  # a class derived from it knows better
-            return [self]
-        return self.layers if self.run_eagerly else fuse(self.layers)
 
     def _compiled(self, caller: str) -> tuple[optimizers.Optimizer, losses.Loss]:
         if self.optimizer is None or self.loss is None:
@@ -362,57 +382,26 @@ class Sequential:
         if not self.built:
             self.build(examples[0].shape)
 
-    def _forward(self, x: Array, y: Array, stages: Sequence[Stage]) -> tuple[Tensor, Logs]:
-        """The mean loss of a batch; updates the metrics."""
-        assert self.loss is not None
-        y_pred = self._through(stages, x)
-        each = self.loss(y, y_pred)
-        loss = ops.mean(each)
-        if each.shape[:1] not in ((), (len(x),)):
-            raise ValueError(
-                f"loss: expected one number, or one per example, got shape {each.shape}"
-            )
-        self._loss_mean.update_state(loss.data, sample_weight=len(x))
-        for metric in self._metrics:
-            metric.update_state(y, y_pred.data)
-        return loss, {m.name: m.result() for m in (*self._metrics, self._loss_mean)}
-
-    def _train_step(
-        self, x: Array, y: Array, variables: list[Tensor], stages: Sequence[Stage]
-    ) -> Logs:
-        assert self.optimizer is not None
-        for variable in variables:
-            variable.grad = None
-        loss, logs = self._forward(x, y, stages)
-        loss.backward()
-        self.optimizer.apply([variable.grad for variable in variables])
-        return logs
-
     def _evaluate(self, examples: tuple[Array, ...], size: int, events: CallbackList) -> Logs:
-        self._reset_metrics()
+        runner = self._programs.runner("evaluate", examples, size)
+        runner.reset()
         events.on_test_begin()
         logs: Logs = {}
-        stages = self._stages()
-        with no_grad():
-            for number, (bx, by) in enumerate(_batches(examples, size, False)):
+        try:
+            for number, (first, n) in enumerate(_spans(len(examples[0]), size)):
                 events.on_test_batch_begin(number)
-                _, logs = self._forward(bx, by, stages)
+                logs = runner.test(first, n)
                 events.on_test_batch_end(number, logs)
+        finally:
+            runner.close()
         events.on_test_end(logs)
         return logs
 
-    def _reset_metrics(self) -> None:
-        for metric in (*self._metrics, self._loss_mean):
-            metric.reset_state()
 
-
-def _batches(arrays: tuple[Array, ...], size: int, shuffle: bool) -> Iterator[tuple[Array, ...]]:
-    """Batches in float32, in order or in a random one."""
-    count = len(arrays[0])
-    order = _random.generator().permutation(count) if shuffle else None
-    for start in range(0, count, size):
-        part: Any = slice(start, start + size) if order is None else order[start : start + size]
-        yield tuple(array[part].astype(np.float32, copy=False) for array in arrays)
+def _spans(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """First example and number of examples of each batch."""
+    for first in range(0, count, size):
+        yield first, min(size, count - first)
 
 
 def _verbosity(caller: str, verbose: str | int) -> int:

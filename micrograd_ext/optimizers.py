@@ -70,6 +70,10 @@ class Optimizer:
         grads, variables = zip(*grads_and_vars, strict=True)
         self.apply(grads, variables)
 
+    def rate(self) -> float:
+        """What multiplies step number `iterations`; the learning rate, if nothing else is said."""
+        return self.learning_rate
+
     def update(self, x: Array, dx: Array, *state: Array) -> None:
         """Step number `iterations` for one variable: change x, and the state, in place."""
         raise NotImplementedError(f"{type(self).__name__}.update")
@@ -103,7 +107,7 @@ class SGD(Optimizer):
 
     def update(self, x: Array, dx: Array, *state: Array) -> None:
         """See `Optimizer.update`."""
-        step = dx * -self.learning_rate
+        step = dx * -self.rate()
         if state:
             (v,) = state
             v *= self.momentum
@@ -144,15 +148,18 @@ class Adam(Optimizer):
         self.beta_2 = beta_2
         self.epsilon = epsilon
 
+    def rate(self) -> float:
+        """See `Optimizer.rate`: with what m and v lack as they start from 0."""
+        t = self.iterations
+        return self.learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+
     def update(self, x: Array, dx: Array, *state: Array) -> None:
         """See `Optimizer.update`."""
         m, v = state
-        t = self.iterations
-        rate = self.learning_rate * math.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
         if np.may_share_memory(x, dx):
             dx = dx.copy()
         wx, wdx, wm, wv = (np.asarray(array, x.dtype, order="C") for array in (x, dx, m, v))
-        _kernels.adam(wx, wdx, wm, wv, rate, self.beta_1, self.beta_2, self.epsilon)
+        _kernels.adam(wx, wdx, wm, wv, self.rate(), self.beta_1, self.beta_2, self.epsilon)
         for array, new in ((x, wx), (m, wm), (v, wv)):
             if new is not array:  # it was not dense
                 array[...] = new

@@ -1,0 +1,306 @@
+"""How a model goes through batches: by its program, or layer by layer.
+
+Both kinds of runner answer to the same calls, so that `Sequential` need not know which it has.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from itertools import chain
+from operator import is_
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from . import ops
+from ._fusion import fuse
+from .callbacks import Logs
+from .layers import Shape
+from .metrics import CategoricalAccuracy, MeanMetricWrapper, accuracy, categorical_accuracy
+from .program import NotLoweredError, Program, feedable, lower
+from .tensor import Array, Tensor, no_grad
+
+if TYPE_CHECKING:
+    from .models import Sequential
+
+Examples: TypeAlias = tuple[Array, ...]
+
+#: Attributes of an optimizer that change as it works; a program asks for them at every step.
+LIVE = {"iterations", "learning_rate", "variables", "_state"}
+
+
+class Runner:
+    """What both kinds share: loss and metrics in Python."""
+
+    def __init__(self, model: Sequential, examples: Examples) -> None:
+        self.model, self.examples = model, examples
+
+    def reset(self) -> None:
+        """Start the means anew."""
+        for metric in (*self.model._metrics, self.model._loss_mean):
+            metric.reset_state()
+
+    def train(self, first: int, n: int, order: Array | None) -> Logs:
+        """One step on n examples, those that `order` names from `first` on."""
+        raise NotImplementedError
+
+    def test(self, first: int, n: int) -> Logs:
+        """Loss and metrics of n examples."""
+        raise NotImplementedError
+
+    def predict(self, size: int) -> Array:
+        """The outputs for all examples, `size` at a time."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Done: nothing is asked of it any more."""
+
+    def batch(self, which: int, first: int, n: int, order: Array | None) -> Array:
+        """x (0) or y (1) of n examples, in float32."""
+        part: Any = slice(first, first + n) if order is None else order[first : first + n]
+        found: Array = self.examples[which][part].astype(np.float32, copy=False)
+        return found
+
+    def loss(self, y: Array, y_pred: Tensor) -> Tensor:
+        """The mean loss of a batch; loss and metrics see it."""
+        model = self.model
+        assert model.loss is not None
+        each = model.loss(y, y_pred)
+        loss = ops.mean(each)
+        if each.shape[:1] not in ((), (len(y),)):
+            raise ValueError(
+                f"loss: expected one number, or one per example, got shape {each.shape}"
+            )
+        model._loss_mean.update_state(loss.data, sample_weight=len(y))
+        for metric in model._metrics:
+            metric.update_state(y, y_pred.data)
+        return loss
+
+    def logs(self) -> Logs:
+        """The means so far."""
+        return {m.name: m.result() for m in (*self.model._metrics, self.model._loss_mean)}
+
+
+class LayerByLayer(Runner):
+    """Through Tensors: whatever the layers, the loss and the optimizer are."""
+
+    def __init__(self, model: Sequential, examples: Examples) -> None:
+        super().__init__(model, examples)
+        self.stages: Sequence[Callable[[Tensor], Tensor]]
+        if calls_itself(model):
+            self.stages = [model]
+        else:
+            self.stages = model.layers if model.run_eagerly else fuse(model.layers)
+
+    def train(self, first: int, n: int, order: Array | None) -> Logs:
+        """See `Runner.train`."""
+        optimizer, variables = self.model.optimizer, self.model.trainable_weights
+        assert optimizer is not None
+        for variable in variables:
+            variable.grad = None
+        y_pred = self.model._through(self.stages, self.batch(0, first, n, order))
+        self.loss(self.batch(1, first, n, order), y_pred).backward()
+        optimizer.apply([variable.grad for variable in variables])
+        return self.logs()
+
+    def test(self, first: int, n: int) -> Logs:
+        """See `Runner.test`."""
+        with no_grad():
+            y_pred = self.model._through(self.stages, self.batch(0, first, n, None))
+            self.loss(self.batch(1, first, n, None), y_pred)
+        return self.logs()
+
+    def predict(self, size: int) -> Array:
+        """See `Runner.predict`."""
+        with no_grad():
+            outputs = [
+                self.model._through(self.stages, self.batch(0, first, size, None)).data
+                for first in range(0, len(self.examples[0]), size)
+            ]
+        return np.concatenate(outputs)
+
+
+class Lowered(Runner):
+    """By a program."""
+
+    def __init__(
+        self,
+        model: Sequential,
+        examples: Examples,
+        program: Program,
+        close: Callable[[], object] = lambda: None,
+    ) -> None:
+        super().__init__(model, examples)
+        self.program, self._close = program, close
+        if program.parameters is not None:
+            program.parameters.adopt()
+        program.feed(*examples)
+        # the program counts the loss and these itself; the others are told each batch
+        self.counted = [m for m in model._metrics if program.labels is not None and _is_accuracy(m)]
+        self.others = [m for m in model._metrics if m not in self.counted]
+        if program.output.shape[1:] == (1,):  # there accuracy asks what is above 0.5
+            self.counted, self.others = [], list(model._metrics)
+
+    def reset(self) -> None:
+        """See `Runner.reset`."""
+        super().reset()
+        self.program.reset()
+
+    def train(self, first: int, n: int, order: Array | None) -> Logs:
+        """See `Runner.train`."""
+        program, optimizer = self.program, self.model.optimizer
+        assert optimizer is not None
+        assert program.parameters is not None
+        if not program.fresh:  # somebody gave a weight another array
+            program.parameters.adopt()
+        rate = 0.0
+        if program.updates:
+            optimizer.iterations += 1
+            rate = optimizer.rate()
+        program.run(first, n, order, rate)
+        if program.labels is None:
+            y = Tensor(program.output[:n])
+            y_pred = ops.softmax(y) if program.logits else y
+            self.loss(self.batch(1, first, n, order), y_pred).backward()
+            program.back(n, np.zeros(y.shape) if y.grad is None else y.grad, rate)
+        if not program.updates:
+            optimizer.apply(program.parameters.grads)
+        return self._logs(n)
+
+    def test(self, first: int, n: int) -> Logs:
+        """See `Runner.test`."""
+        self.program.run(first, n)
+        if self.program.labels is None:
+            with no_grad():
+                y_pred = Tensor(self.program.output[:n], requires_grad=False)
+                y_pred = ops.softmax(y_pred) if self.program.logits else y_pred
+                self.loss(self.batch(1, first, n, None), y_pred)
+        return self._logs(n)
+
+    def close(self) -> None:
+        """See `Runner.close`."""
+        self._close()
+
+    def predict(self, size: int) -> Array:
+        """See `Runner.predict`."""
+        program, count = self.program, len(self.examples[0])
+        size = min(size, program.capacity)
+        y = np.empty((count, *program.output.shape[1:]), np.float32)
+        for first in range(0, count, size):
+            n = min(size, count - first)
+            program.run(first, n)
+            y[first : first + n] = program.output[:n]
+        return y
+
+    def _logs(self, n: int) -> Logs:
+        program = self.program
+        if program.labels is not None:
+            hits, seen = program.hits
+            for metric in self.counted:
+                metric._total, metric._count = hits, seen
+            for metric in self.others:
+                metric.update_state(program.labels[:n], program.output[:n])
+            self.model._loss_mean._total = program.loss * seen
+            self.model._loss_mean._count = seen
+        return self.logs()
+
+
+def _is_accuracy(metric: MeanMetricWrapper) -> bool:
+    plain = type(metric) in (MeanMetricWrapper, CategoricalAccuracy)
+    return plain and metric.fn in (accuracy, categorical_accuracy)
+
+
+def calls_itself(model: Sequential) -> bool:
+    """Whether a class derived from Sequential has a way of its own from inputs to outputs."""
+    return type(model).__call__ is not _sequential().__call__
+
+
+def _sequential() -> type[Sequential]:
+    from .models import Sequential  # noqa: PLC0415 - it imports this module
+
+    return Sequential
+
+
+class Programs:
+    """A model's programs for fit, evaluate and predict, made when first asked for.
+
+    Who runs one takes it out and puts it back: what comes in between, from a callback or another
+    thread, gets one of its own.
+    """
+
+    def __init__(self, model: Sequential) -> None:
+        self.model = model
+        self._found: dict[str, tuple[list[Any], Program | NotLoweredError]] = {}
+        self._told: set[str] = set()
+
+    def runner(self, purpose: str, examples: Examples, size: int) -> Runner:
+        """What goes through the examples for 'fit', 'evaluate' or 'predict', `size` at a time."""
+        model = self.model
+        if model.run_eagerly:
+            return LayerByLayer(model, examples)
+        key, program = self._take(purpose, examples, min(size, len(examples[0])))
+        if isinstance(program, NotLoweredError):
+            self._found[purpose] = key, program
+            self._tell(program)
+            return LayerByLayer(model, examples)
+
+        def close() -> None:
+            program.release()
+            self._found[purpose] = key, program
+
+        try:
+            return Lowered(model, tuple(map(feedable, examples)), program, close)
+        except BaseException:
+            close()
+            raise
+
+    def _take(
+        self, purpose: str, examples: Examples, size: int
+    ) -> tuple[list[Any], Program | NotLoweredError]:
+        key = self._key(purpose)
+        known, program = self._found.pop(purpose, ([], None))
+        if len(known) != len(key) or not all(map(is_, known, key)):
+            program = None
+        if isinstance(program, Program) and not (
+            program.takes(examples[0][:size]) and (program.parameters or program.fresh)
+        ):
+            program = None
+        return key, program or self.make(purpose, size, [array.shape for array in examples])
+
+    def find(self, purpose: str) -> Program | NotLoweredError | None:
+        """The last one, if there was one and the model is still as it was."""
+        key, program = self._found.get(purpose, ([], None))
+        return program if all(map(is_, key, self._key(purpose))) else None
+
+    def make(self, purpose: str, size: int, shapes: Sequence[Shape]) -> Program | NotLoweredError:
+        """A new program for batches of up to `size`, or why there is none."""
+        model = self.model
+        try:
+            if calls_itself(model):
+                why = f"{type(model).__name__} has a __call__ of its own"
+                raise NotLoweredError(why, quiet=True)
+            train = purpose == "fit"
+            loss = purpose != "predict"
+            return lower(model, size, shapes, loss=loss, train=train)
+        except NotLoweredError as why:
+            return why
+
+    def _key(self, purpose: str) -> list[Any]:
+        """All that a program is made from, to be compared by identity."""
+        model = self.model
+        key = list(chain.from_iterable(vars(layer).values() for layer in model.layers))
+        key += model.layers
+        if purpose != "predict":
+            key.append(model.loss)
+        if purpose == "fit":
+            key.append(model.optimizer)
+            key += [value for name, value in vars(model.optimizer).items() if name not in LIVE]
+        return key
+
+    def _tell(self, why: NotLoweredError) -> None:
+        """Say, once, that and why it is slower than it could be."""
+        if not why.quiet and str(why) not in self._told:
+            self._told.add(str(why))
+            text = f"{self.model.name} runs layer by layer, which is slower: {why}"
+            warnings.warn(text, stacklevel=4)

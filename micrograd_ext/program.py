@@ -1,0 +1,590 @@
+"""A model lowered to a flat list of kernel calls, on buffers that are made once.
+
+`Sequential` lowers its layers, loss and optimizer when it is first fitted, evaluated or asked to
+predict, and then runs the list with one call a batch. `lower` goes through the layers as calling
+them would. A layer's rule lays out its forward steps and returns where its outputs are, and a
+pullback: given where the gradient of the outputs is, that lays out the backward steps and returns
+where the gradient of the inputs is. So the backward half is the pullbacks in reverse, as in
+`ops`, only that here they are run once, to write a program down.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from . import activations, losses, optimizers
+from ._fusion import ConvolutionAndPooling, fuse
+from ._program import OPS, Executor
+from .layers import Activation, Conv2D, Dense, Flatten, MaxPooling2D, Rescaling, Shape
+from .tensor import Array, Tensor
+
+if TYPE_CHECKING:
+    from .models import Sequential
+
+__all__ = ["NotLoweredError", "Program", "lower"]
+
+#: Where the gradient of the outputs is, and whether that of the inputs is wanted; where it then is.
+Pullback: TypeAlias = Callable[[Array, bool], Array]
+
+LEAKY_RELU_SLOPE = 0.2  # of `ops.leaky_relu` by default
+ALIGNMENT = 16  # numbers: a weight begins on a 64-byte boundary of the flat buffers
+
+FUNCTIONS = {
+    activations.get(name): name
+    for name in ("relu", "leaky_relu", "sigmoid", "tanh", "exponential", "softmax")
+}
+FIXED = {"w", "bias", "dw", "db"}  # operands that do not grow with the batch
+WRITTEN = {
+    op: {"dx", "dw", "db"} if op.endswith(("_dx", "_dw")) else {"y", "winner", "loss", "dx"}
+    for op in OPS
+} | {"adam": {"y", "m", "v"}, "sgd": {"y", "v"}}
+RELU, SOFTMAX = activations.get("relu"), activations.get("softmax")
+
+
+class NotLoweredError(Exception):
+    """What a program cannot do, in a few words; the model then runs layer by layer.
+
+    quiet: whether that goes without saying.
+    """
+
+    def __init__(self, why: str, quiet: bool = False) -> None:
+        super().__init__(why)
+        self.quiet = quiet
+
+
+class Step(NamedTuple):
+    """One kernel call: what `csrc/program.h` calls the op and its operands, and what it is for."""
+
+    op: str
+    operands: dict[str, Any]
+    part: str  # forward, loss, backward, update
+    layers: str
+    flops: float  # for a full batch; at most so many where zeros are left out
+
+    @property
+    def arrays(self) -> list[Array]:
+        """The buffers it reads or writes, each once."""
+        found = [value for value in self.operands.values() if isinstance(value, np.ndarray)]
+        return list({id(array): array for array in found}.values())
+
+    @property
+    def name(self) -> str:
+        """The op, and what it does on the way."""
+        extra = {"relu": " + relu"} if self.op in ("dense", "conv2d") else {}
+        added = "".join(text for key, text in extra.items() if self.operands.get(key))
+        bias = " + bias" if self.operands.get("bias") is not None else ""
+        return self.op + bias + added + (f" {self.operands.get('function', '')}".rstrip())
+
+    @property
+    def shapes(self) -> tuple[list[str], list[str]]:
+        """What it reads and what it writes: names and an example's shapes."""
+        written = WRITTEN[self.op]
+        reads: list[str] = []
+        writes: list[str] = []
+        for key, value in self.operands.items():
+            if isinstance(value, np.ndarray):
+                size = value.shape if key in FIXED or self.part == "update" else value.shape[1:]
+                text = f"{key} {'x'.join(map(str, size)) or 1}"
+                (writes if key in written else reads).append(text)
+        return reads, writes
+
+
+class Parameters:
+    """Weights, their gradients and what the optimizer remembers of them: a flat array each.
+
+    The Tensors' data, and the optimizer's arrays, become views of these.
+    """
+
+    def __init__(self, variables: Sequence[Tensor], optimizer: optimizers.Optimizer) -> None:
+        self.variables, self.optimizer = list(variables), optimizer
+        sizes = [-(-v.size // ALIGNMENT) * ALIGNMENT for v in self.variables]
+        self._starts = np.cumsum([0, *sizes]).tolist()
+        self.values, self.gradients, *self.slots = (
+            _aligned(self._starts[-1]) for _ in range(2 + optimizer.slots)
+        )
+        self._weights = list(self._views(self.values))
+        self._memory = list(zip(*map(self._views, self.slots), strict=True))
+        self.grads = list(self._views(self.gradients))
+        self.of = {
+            id(v): (w, g) for v, w, g in zip(variables, self._weights, self.grads, strict=True)
+        }
+
+    def _views(self, flat: Array) -> Iterator[Array]:
+        for start, variable in zip(self._starts, self.variables, strict=False):
+            yield flat[start : start + variable.size].reshape(variable.shape)
+
+    def adopt(self) -> None:
+        """Make Tensors and optimizer use the flat arrays, with the numbers that they now have."""
+        for variable, view in zip(self.variables, self._weights, strict=True):
+            if variable.data is not view:
+                view[...] = variable.data
+                variable.data = view
+        state = self.optimizer._state
+        for held, views in zip(state, self._memory, strict=False):
+            for i, view in enumerate(views):
+                if held[i] is not view:
+                    view[...] = held[i]
+                    held[i] = view
+
+
+def _aligned(size: int) -> Array:
+    room = np.zeros(size + ALIGNMENT, np.float32)
+    skip = -room.ctypes.data % 64 // 4
+    return room[skip : skip + size]
+
+
+class Builder:
+    """Takes steps down, and makes their buffers, for batches of up to `capacity` examples."""
+
+    def __init__(self, capacity: int, parameters: Parameters | None) -> None:
+        self.capacity = capacity
+        self.parameters = parameters
+        self.steps: list[Step] = []
+        self.weights: list[tuple[Tensor, Array]] = []
+        self.scale, self.offset = 1.0, 0.0  # of the inputs
+        self.part = self.layers = ""
+        self._largest = 0
+        self._gradients: list[Array] = []
+
+    def buffer(self, shape: Sequence[int], dtype: Any = np.float32) -> Array:
+        """Room for a batch of examples of that shape."""
+        size = self.capacity * math.prod(shape)
+        self._largest = max(self._largest, size)
+        flat = _aligned(size) if dtype is np.float32 else np.zeros(size, dtype)
+        return flat.reshape(self.capacity, *shape)
+
+    def gradient(self, like: Array, beside: Array | None = None) -> Array:
+        """Room for the gradient of a buffer; another one than `beside`.
+
+        Two are enough: who reads one writes the other.
+        """
+        if not self._gradients:
+            self._gradients = [_aligned(self._largest) for _ in range(2)]
+        first, second = self._gradients
+        taken = beside is not None and np.may_share_memory(beside, first)
+        return (second if taken else first)[: like.size].reshape(like.shape)
+
+    def weight(self, tensor: Tensor | None) -> tuple[Array | None, Array | None]:
+        """A weight's numbers and its gradient's; None for a bias that a layer does not have."""
+        if tensor is None:
+            return None, None
+        array, gradient = tensor.data, None
+        if self.parameters is not None:
+            array, gradient = self.parameters.of[id(tensor)]
+        elif array.dtype != np.float32 or not (array.flags.c_contiguous and array.flags.aligned):
+            raise NotLoweredError(f"{tensor.name} is not a dense float32 array")
+        self.weights.append((tensor, array))
+        return array, gradient
+
+    def emit(self, op: str, flops: float, **operands: Any) -> None:
+        """Take a step down; flops: for one example."""
+        flops *= self.capacity
+        self.steps.append(Step(op, operands, self.part, self.layers, flops))
+
+
+# ---------------------------------------------------------------------------- layers
+
+
+def _dense(b: Builder, layer: Dense, x: Array, activation: Any) -> tuple[Array, Pullback]:
+    (w, dw), (bias, db) = b.weight(layer.kernel), b.weight(layer.bias)
+    assert w is not None
+    k, units = w.shape
+    sizes = {"r": math.prod(x.shape[1:-1]), "k": k, "units": units}
+    flops = 2.0 * sizes["r"] * k * units
+    y = b.buffer((*x.shape[1:-1], units))
+    relu = activation is RELU
+    b.emit("dense", flops, x=x, w=w, bias=bias, y=y, relu=relu, **sizes)
+    y, through = _activation(b, RELU if relu else activation, y, y, done=relu)
+
+    def pullback(dy: Array, wanted: bool) -> Array:
+        dy = through(dy, True)
+        b.emit("dense_dw", flops, x=x, dy=dy, dw=dw, db=db, **sizes)
+        if not wanted:
+            return dy
+        dx = b.gradient(x, beside=dy)
+        b.emit("dense_dx", flops, dy=dy, w=w, dx=dx, **sizes)
+        return dx
+
+    return y, pullback
+
+
+def _conv_sizes(layer: Conv2D, x: Array) -> tuple[int, ...]:
+    """What `csrc/mg.h` calls the numbers of an mg_conv2d, but for n."""
+    _, h, w, c = x.shape
+    _, oh, ow, f = layer.compute_output_shape(x.shape)
+    (kh, kw), (sh, sw) = layer.kernel_size, layer.strides
+    pads = _before(layer.padding, (h, w), (kh, kw), (sh, sw))
+    return h, w, c, kh, kw, f, sh, sw, *pads, int(oh or 0), int(ow or 0)
+
+
+def _before(
+    padding: str, size: tuple[int, int], window: tuple[int, int], strides: tuple[int, int]
+) -> list[int]:
+    """How many rows and columns of zeros are put before the image."""
+    return [
+        0 if padding == "valid" else max((-(-n // s) - 1) * s + k - n, 0) // 2
+        for n, k, s in zip(size, window, strides, strict=True)
+    ]
+
+
+def _conv2d(b: Builder, layer: Conv2D, x: Array, activation: Any) -> tuple[Array, Pullback]:
+    (w, dw), (bias, db) = b.weight(layer.kernel), b.weight(layer.bias)
+    conv = _conv_sizes(layer, x)
+    _, _, c, kh, kw, f, *_, oh, ow = conv
+    flops = 2.0 * oh * ow * f * kh * kw * c
+    y = b.buffer((oh, ow, f))
+    relu = activation is RELU
+    b.emit("conv2d", flops, x=x, w=w, bias=bias, y=y, conv=conv, relu=relu)
+    y, through = _activation(b, RELU if relu else activation, y, y, done=relu)
+
+    def pullback(dy: Array, wanted: bool) -> Array:
+        dy = through(dy, True)
+        b.emit("conv2d_dw", flops, x=x, dy=dy, dw=dw, db=db, conv=conv)
+        if not wanted:
+            return dy
+        dx = b.gradient(x, beside=dy)
+        b.emit("conv2d_dx", flops, dy=dy, w=w, dx=dx, conv=conv)
+        return dx
+
+    return y, pullback
+
+
+def _conv2d_relu_pool(b: Builder, both: ConvolutionAndPooling, x: Array) -> tuple[Array, Pullback]:
+    layer, window = both.convolution, both.pooling.pool_size
+    (w, dw), (bias, db) = b.weight(layer.kernel), b.weight(layer.bias)
+    conv = _conv_sizes(layer, x)
+    _, _, c, kh, kw, f, *_, oh, ow = conv
+    rows, cols = oh // window[0], ow // window[1]
+    if not rows or not cols:
+        raise NotLoweredError(f"{both.pooling.name} does not fit")
+    back = 2.0 * rows * cols * f * kh * kw * c  # one number of a window gets the gradient
+    y, winner = b.buffer((rows, cols, f)), b.buffer((rows, cols, f), np.uint8)
+    sizes = {"conv": conv, "window": window}
+    b.emit(
+        "conv2d_relu_pool",
+        back * math.prod(window),
+        x=x,
+        w=w,
+        bias=bias,
+        y=y,
+        winner=winner,
+        **sizes,
+    )
+
+    def pullback(dy: Array, wanted: bool) -> Array:
+        b.emit("conv2d_relu_pool_dw", back, x=x, dy=dy, winner=winner, dw=dw, db=db, **sizes)
+        if not wanted:
+            return dy
+        dx = b.gradient(x, beside=dy)
+        b.emit("conv2d_relu_pool_dx", back, dy=dy, winner=winner, w=w, dx=dx, **sizes)
+        return dx
+
+    return y, pullback
+
+
+def _max_pool2d(b: Builder, layer: MaxPooling2D, x: Array) -> tuple[Array, Pullback]:
+    _, h, w, c = x.shape
+    _, oh, ow, _ = layer.compute_output_shape(x.shape)
+    shape = (int(oh or 0), int(ow or 0), c)
+    pads = _before(layer.padding, (h, w), layer.pool_size, layer.strides)
+    pool = (h, w, c, *layer.pool_size, *layer.strides, *pads, *shape[:2])
+    y, winner = b.buffer(shape), b.buffer(shape, np.int32)
+    b.emit("max_pool2d", 0, x=x, y=y, winner=winner, pool=pool)
+
+    def pullback(dy: Array, wanted: bool) -> Array:
+        dx = b.gradient(x, beside=dy)
+        if wanted:
+            b.emit("max_pool2d_dx", 0, dy=dy, winner=winner, dx=dx, pool=pool)
+        return dx
+
+    return y, pullback
+
+
+def _activation(
+    b: Builder, function: Any, x: Array, y: Array, done: bool = False
+) -> tuple[Array, Pullback]:
+    """function(x) in y, which may be x; done: a step has done that already."""
+    if function is activations.linear:
+        return x, lambda dy, wanted: dy
+    if function not in FUNCTIONS:
+        name = getattr(function, "__name__", function)
+        raise NotLoweredError(f"the activation {name} of {b.layers} has no step")
+    return _elementwise(b, FUNCTIONS[function], x, y, done, numbers=(LEAKY_RELU_SLOPE, 0, 0))
+
+
+def _elementwise(
+    b: Builder,
+    function: str,
+    x: Array,
+    y: Array,
+    done: bool = False,
+    numbers: tuple[float, float, float] = (0, 0, 0),
+) -> tuple[Array, Pullback]:
+    sizes = {
+        "r": math.prod(x.shape[1:-1]),
+        "units": x.shape[-1],
+        "function": function,
+        "numbers": numbers,
+    }
+    if not done:
+        b.emit("activation", 0, x=x, y=y, **sizes)
+
+    def pullback(dy: Array, wanted: bool) -> Array:
+        if wanted:
+            b.emit("activation_dx", 0, dy=dy, y=y, dx=dy, **sizes)
+        return dy
+
+    return y, pullback
+
+
+def _rescaling(b: Builder, layer: Rescaling, x: Array) -> tuple[Array, Pullback]:
+    if np.ndim(layer.scale) or np.ndim(layer.offset):
+        raise NotLoweredError(f"{layer.name} has a scale for each channel")
+    if not b.steps and (b.scale, b.offset) == (1.0, 0.0):  # as the batch is gathered
+        b.scale, b.offset = float(layer.scale), float(layer.offset)
+        return x, lambda dy, wanted: dy
+    y = b.buffer(x.shape[1:])
+    numbers = (float(layer.scale), float(layer.offset), 0.0)
+    return _elementwise(b, "affine", x, y, numbers=numbers)
+
+
+def _flatten(b: Builder, layer: Flatten, x: Array) -> tuple[Array, Pullback]:
+    y = x.reshape(len(x), math.prod(x.shape[1:]))
+    return y, lambda dy, wanted: dy.reshape(x.shape)
+
+
+def _stage(b: Builder, stage: Any, x: Array, activation: Any) -> tuple[Array, Pullback]:
+    """A layer, or several as one, with that activation instead of its own."""
+    kind = type(stage)
+    if kind is ConvolutionAndPooling:
+        return _conv2d_relu_pool(b, stage, x)
+    if kind is Dense:
+        return _dense(b, stage, x, activation)
+    if kind is Conv2D:
+        return _conv2d(b, stage, x, activation)
+    if kind is MaxPooling2D:
+        return _max_pool2d(b, stage, x)
+    if kind is Activation:
+        return _activation(
+            b, activation, x, x if activation is activations.linear else b.buffer(x.shape[1:])
+        )
+    if kind is Rescaling:
+        return _rescaling(b, stage, x)
+    if kind is Flatten:
+        return _flatten(b, stage, x)
+    raise NotLoweredError(f"{stage.name} is a {kind.__name__}")
+
+
+# ---------------------------------------------------------------------------- programs
+
+
+class Program:
+    """What a model runs, for batches of up to `capacity` examples; print it.
+
+    Attributes:
+        steps: the kernel calls, in order; each with its buffers.
+        output: where predictions are after a run, (capacity, ...).
+        labels: where labels go, if the loss is one of the steps; else None.
+        logits: whether the outputs are still to go through softmax: the loss is no step, and may
+            want the logits.
+    """
+
+    def __init__(
+        self,
+        builder: Builder,
+        inputs: Array,
+        output: Array,
+        labels: Array | None,
+        halves: Sequence[Sequence[Step]],
+        dy: Array | None,
+        logits: bool,
+    ) -> None:
+        self.capacity = builder.capacity
+        self.steps = builder.steps
+        self.output, self.labels, self.logits = output, labels, logits
+        self.parameters = builder.parameters
+        self._builder, self._inputs, self._dy = builder, inputs, dy
+        self._forward, *backward = (
+            Executor([(step.op, step.operands) for step in half], self.capacity) for half in halves
+        )
+        self._backward = backward[0] if backward else None
+        self.updates = bool(self.steps) and self.steps[-1].part == "update"
+        self._seen = 0
+
+    def takes(self, x: Array) -> bool:
+        """Whether it is for examples of that shape, and for that many at once."""
+        return len(x) <= self.capacity and x.shape[1:] == self._inputs.shape[1:]
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the model's weights are still where the steps look for them."""
+        return all(tensor.data is array for tensor, array in self._builder.weights)
+
+    def feed(self, x: Array, y: Array | None = None) -> None:
+        """Take batches from these examples from now on."""
+        self._forward.feed(0, feedable(x), self._inputs, self._builder.scale, self._builder.offset)
+        if self.labels is not None and y is not None:
+            self._forward.feed(1, feedable(y), self.labels)
+
+    def release(self) -> None:
+        """Let go of the examples."""
+        self._forward.feed(0, None, self._inputs)
+        self._forward.feed(1, None, self._inputs)
+
+    def reset(self) -> None:
+        """Let the loss and the hits count from 0 again."""
+        self._forward.reset()
+        self._seen = 0
+
+    def run(self, first: int, n: int, order: Array | None = None, rate: float = 0.0) -> None:
+        """Run it on n examples; see `feed`."""
+        self._forward.run(first, n, order, rate)
+        self._seen += n
+
+    def back(self, n: int, dy: Array, rate: float) -> None:
+        """Run the backward half, where the loss is no step: dy is its gradient."""
+        assert self._backward is not None
+        assert self._dy is not None
+        self._dy[:n] = dy
+        self._backward.run(0, n, None, rate)
+
+    @property
+    def loss(self) -> float:
+        """Mean over the examples since `reset`."""
+        return self._forward.loss / self._seen
+
+    @property
+    def hits(self) -> tuple[float, int]:
+        """How many examples had their largest output at the largest label, of how many."""
+        return self._forward.hits, self._seen
+
+    def __str__(self) -> str:
+        from ._summary import program_table  # noqa: PLC0415 - rich is slow to import
+
+        return program_table(self)
+
+    __repr__ = __str__
+
+
+def feedable(array: Array) -> Array:
+    """The examples as a program can take them: dense, of float32, float64 or uint8."""
+    if array.dtype == np.bool_:
+        array = array.view(np.uint8)
+    if array.dtype not in (np.float32, np.float64, np.uint8) or not array.dtype.isnative:
+        array = array.astype(np.float32)
+    dense = len(array) == 0 or array[0].flags.c_contiguous
+    return array if dense and array.flags.aligned and array.ndim else np.ascontiguousarray(array)
+
+
+def lower(
+    model: Sequential,
+    capacity: int,
+    shapes: Sequence[Shape],
+    *,
+    loss: bool = False,
+    train: bool = False,
+) -> Program:
+    """The program of a built model; raises `NotLoweredError` if there is none.
+
+    Args:
+        model: what to lower.
+        capacity: the largest batch.
+        shapes: of the inputs (N, ...), and of the labels if there are any.
+        loss: also lay out the loss, where it is categorical cross entropy of a softmax.
+        train: and the backward half, and the optimizer's update where there is a step for it.
+    """
+    parameters = None
+    if any(weight.dtype != np.float32 for weight in model.weights):
+        raise NotLoweredError("its weights are not float32", quiet=True)
+    if None in shapes[0][1:]:
+        raise NotLoweredError(f"its inputs may have any shape {shapes[0]}")
+    if train:
+        assert model.optimizer is not None
+        parameters = Parameters(model.trainable_weights, model.optimizer)
+    b = Builder(capacity, parameters)
+    inputs = x = b.buffer([int(size or 0) for size in shapes[0][1:]])
+    stages = fuse(model.layers)
+
+    last = stages[-1] if stages else None
+    softmax = type(last) in (Dense, Activation) and last.activation is SOFTMAX  # type: ignore[union-attr]
+    fused = loss and _is_cross_entropy(model.loss, softmax)
+    pullbacks: list[tuple[str, Pullback]] = []
+    b.part = "forward"
+    for stage in stages:
+        b.layers = ", ".join(each.name for each in getattr(stage, "layers", [stage]))
+        activation = getattr(stage, "activation", None)
+        if loss and softmax and stage is last:  # the loss sees to it
+            activation = activations.linear
+        x, pullback = _stage(b, stage, x, activation)
+        pullbacks.append((b.layers, pullback))
+
+    if fused and (x.ndim != 2 or tuple(shapes[1][1:]) != x.shape[1:]):
+        why = "cross entropy has a step for outputs and labels (N, classes) only"
+        raise NotLoweredError(why, quiet=True)  # if they disagree, that is to come
+    halves: list[int] = []
+    labels = dy = None
+    output = x
+    if fused:
+        b.part, b.layers = "loss", getattr(model.loss, "name", None) or "categorical_crossentropy"
+        labels, y = b.buffer(x.shape[1:]), b.buffer(x.shape[1:])
+        each = b.buffer(())
+        dy = b.gradient(x) if train else None
+        b.emit(
+            "softmax_loss",
+            0,
+            x=x,
+            labels=labels,
+            y=y,
+            loss=each,
+            dx=dy,
+            units=x.shape[-1],
+            from_logits=not softmax,
+        )
+        output = y if softmax else x
+    if train:
+        if dy is None:
+            halves.append(len(b.steps))
+            dy = b.gradient(x)
+        b.part = "backward"
+        first_weight = next(
+            (i for i, stage in enumerate(stages) if _has_weights(stage)), len(stages)
+        )
+        gradient = dy
+        for i in range(len(stages) - 1, first_weight - 1, -1):
+            b.layers, pullback = pullbacks[i]
+            gradient = pullback(gradient, i > first_weight)
+        _update(b, model)
+    steps = b.steps
+    parts = [steps[: halves[0]], steps[halves[0] :]] if halves else [steps]
+    return Program(b, inputs, output, labels, parts, dy, loss and softmax and not fused)
+
+
+def _has_weights(stage: Any) -> bool:
+    return any(layer.weights for layer in getattr(stage, "layers", [stage]))
+
+
+def _is_cross_entropy(loss: Any, softmax: bool) -> bool:
+    """Whether the loss is categorical cross entropy of the softmax of what reaches it."""
+    if loss is losses.categorical_crossentropy:
+        return softmax
+    return type(loss) is losses.CategoricalCrossentropy and (softmax != loss.from_logits)
+
+
+def _update(b: Builder, model: Sequential) -> None:
+    """The optimizer's step, if it is one that has a kernel."""
+    how, flat = model.optimizer, b.parameters
+    assert how is not None
+    assert flat is not None
+    b.part, b.layers = "update", f"{len(flat.variables)} weights"
+    size = flat.values.size
+    common = {"y": flat.values, "dy": flat.gradients, "units": size}
+    if type(how) is optimizers.Adam:
+        m, v = flat.slots
+        b.emit("adam", 0, **common, m=m, v=v, numbers=(how.beta_1, how.beta_2, how.epsilon))
+    elif type(how) is optimizers.SGD:
+        memory = flat.slots[0] if flat.slots else None
+        b.emit("sgd", 0, **common, v=memory, numbers=(how.momentum, how.nesterov, 0))
