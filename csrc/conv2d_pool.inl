@@ -2,6 +2,7 @@
 
    Forward, the rows of one window height are convolved into a scratch that stays in the cache, and
    only their maxima leave it. Rows and columns beyond the last whole window are never computed.
+   Where windows are the 2x2 outputs of Winograd's tiles, and it pays, they come from winograd.inl.
 
    Backward, a pooled gradient goes to one pixel of its window, or to none: the sums below run over
    those alone, at most 1 of ph*pw of what a dense gradient takes. */
@@ -105,6 +106,9 @@ typedef struct FN(pooled) {
     uint8_t *winner;
     REAL *rows; /* forward: per thread, ph rows of the convolution */
     ptrdiff_t rows_size;
+    FN(winograd) g; /* forward by Winograd: how, in tasks of up to `block` rows of windows */
+    ptrdiff_t block, tasks;
+    REAL *tiles; /* per thread, v and m */
 } FN(pooled);
 
 static FN(pooled) FN(pooled_of)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw)
@@ -120,48 +124,50 @@ static FN(pooled) FN(pooled_of)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw)
 
 /* ---- forward */
 
+/* the best of a window, if above 0, and its winner's place; nan = 0: there are no NaNs */
+INLINE void FN(store_pooled)(const int nan, VEC *best, FN(lanes) *who, ptrdiff_t lanes, REAL *y,
+                             uint8_t *winner)
+{
+    const VEC zero = SPLAT((REAL)0);
+    INT place[LANES];
+    FN(lanes) dead = ~GREATER(*best, zero);
+    if (nan)
+        dead &= ~UNORDERED(*best);
+    FN(select)(best, &dead, &zero);
+    *who |= dead; /* all bits: NONE, when cut down to a byte */
+    FN(store_some)(y, best, lanes);
+    memcpy(place, who, sizeof place);
+    if (lanes == LANES)
+        for (ptrdiff_t lane = 0; lane < LANES; lane++)
+            winner[lane] = (uint8_t)place[lane];
+    else
+        for (ptrdiff_t lane = 0; lane < lanes; lane++)
+            winner[lane] = (uint8_t)place[lane];
+}
+
 /* A row of windows. With nan = 0 comparisons do not ask for NaNs; whether there were any is seen by
    the sums, which is what it returns. nan, ph and pw are constants where this is inlined. */
 INLINE int FN(pool_row)(const int nan, const FN(pooled) *p, const ptrdiff_t ph, const ptrdiff_t pw,
                         const REAL *x, REAL *y, uint8_t *winner)
 {
     const ptrdiff_t f = p->v.s.f, width = p->qw * pw;
-    const VEC zero = SPLAT((REAL)0);
     FN(lanes) unordered = {0};
     for (ptrdiff_t j = 0; j < p->qw; j++)
         for (ptrdiff_t o = 0; o < f; o += LANES) {
             const ptrdiff_t lanes = MIN(LANES, f - o);
             const REAL *window = x + j * pw * f + o;
-            uint8_t *to = winner + j * f + o;
             VEC best, other, sum;
             FN(lanes) who = {0};
-            INT place[LANES];
             FN(load_some)(&best, window, lanes);
             sum = best;
             for (ptrdiff_t u = 0; u < ph; u++)
                 for (ptrdiff_t v = u == 0; v < pw; v++) {
                     FN(load_some)(&other, window + (u * width + v) * f, lanes);
-                    FN(lanes) take = GREATER(other, best);
-                    if (nan)
-                        take |= UNORDERED(other) & ~UNORDERED(best);
                     sum += other;
-                    FN(select)(&best, &take, &other);
-                    who = (((FN(lanes)){0} + (INT)(u * pw + v)) & take) | (who & ~take);
+                    FN(challenge)(nan, &best, &who, &other, u * pw + v);
                 }
             unordered |= UNORDERED(sum);
-            FN(lanes) dead = ~GREATER(best, zero);
-            if (nan)
-                dead &= ~UNORDERED(best);
-            FN(select)(&best, &dead, &zero);
-            who |= dead; /* all bits: NONE, when cut down to a byte */
-            FN(store_some)(y + j * f + o, &best, lanes);
-            memcpy(place, &who, sizeof place);
-            if (lanes == LANES)
-                for (ptrdiff_t lane = 0; lane < LANES; lane++)
-                    to[lane] = (uint8_t)place[lane];
-            else
-                for (ptrdiff_t lane = 0; lane < lanes; lane++)
-                    to[lane] = (uint8_t)place[lane];
+            FN(store_pooled)(nan, &best, &who, lanes, y + j * f + o, winner + j * f + o);
         }
     return FN(any)(unordered);
 }
@@ -174,12 +180,11 @@ static void FN(pool_rows)(const FN(pooled) *p, const REAL *x, REAL *y, uint8_t *
         FN(pool_row)(1, p, p->ph, p->pw, x, y, winner);
 }
 
-static void FN(conv2d_relu_pool_task)(const void *context, ptrdiff_t index, int thread)
+/* rows [begin, end) of windows of image n */
+static void FN(convolve_and_pool)(const FN(pooled) *p, ptrdiff_t n, ptrdiff_t begin, ptrdiff_t end,
+                                  int thread)
 {
-    const FN(pooled) *p = context;
     const mg_conv2d *s = &p->v.s;
-    const ptrdiff_t n = index / p->v.bands, band = index % p->v.bands;
-    const ptrdiff_t begin = p->qh * band / p->v.bands, end = p->qh * (band + 1) / p->v.bands;
     const ptrdiff_t seen = ((end - begin) * p->ph - 1) * s->sh + s->kh;
     REAL *rows = p->rows + thread * p->rows_size;
     ptrdiff_t width;
@@ -200,10 +205,72 @@ static void FN(conv2d_relu_pool_task)(const void *context, ptrdiff_t index, int 
     }
 }
 
+static void FN(conv2d_relu_pool_task)(const void *context, ptrdiff_t index, int thread)
+{
+    const FN(pooled) *p = context;
+    const ptrdiff_t n = index / p->v.bands, band = index % p->v.bands;
+    FN(convolve_and_pool)(p, n, p->qh * band / p->v.bands, p->qh * (band + 1) / p->v.bands, thread);
+}
+
+/* pool_row of a row of windows that Winograd left in m; returns whether not all of it was finite */
+static int FN(pool_tiles)(const FN(pooled) *p, const REAL *m, REAL *y, uint8_t *winner)
+{
+    const FN(winograd) *g = &p->g;
+    const VEC zero = SPLAT((REAL)0);
+    VEC check = zero;
+    for (ptrdiff_t j = 0; j < p->qw; j++)
+        for (ptrdiff_t o = 0; o < g->f; o += LANES) {
+            const ptrdiff_t at = MIN(o, g->f - LANES);
+            VEC z[4];
+            FN(lanes) who = {0};
+            FN(winograd_outputs)(g, m + j * g->pitch + at, z);
+            check += ((z[0] + z[1]) + (z[2] + z[3])) * zero; /* NaN, if one of them is not finite */
+            UNROLL
+            for (int place = 1; place < 4; place++)
+                FN(challenge)(0, &z[0], &who, &z[place], place);
+            FN(store_pooled)(0, &z[0], &who, LANES, y + j * g->f + at, winner + j * g->f + at);
+        }
+    return FN(any)(UNORDERED(check));
+}
+
+/* Some rows of windows, whichever images they are of. A row that is not finite is computed again,
+   directly: no other row's result depends on it. */
+static void FN(winograd_task)(const void *context, ptrdiff_t index, int thread)
+{
+    const FN(pooled) *p = context;
+    const mg_conv2d *s = &p->v.s;
+    const ptrdiff_t rows = s->n * p->qh;
+    const ptrdiff_t begin = rows * index / p->tasks, end = rows * (index + 1) / p->tasks;
+    REAL *v = p->tiles + thread * p->g.size, *m = v + 16 * p->g.v_step;
+    for (ptrdiff_t row = begin; row < end; row++) {
+        ptrdiff_t width;
+        const REAL *x = FN(image_rows)(&p->v, row / p->qh, row % p->qh * 2, 4, thread, &width);
+        FN(winograd_tiles)(&p->g, x, width, p->qw, v + (row - begin) * p->qw * s->c);
+    }
+    FN(winograd_products)(&p->g, (end - begin) * p->qw, v, p->v.bias, m);
+    for (ptrdiff_t row = begin; row < end; row++) {
+        const ptrdiff_t tile = row * p->qw, at = tile * s->f;
+        if (FN(pool_tiles)(p, m + (tile - begin * p->qw) * p->g.pitch, p->v.y + at, p->winner + at))
+            FN(convolve_and_pool)(p, row / p->qh, row % p->qh, row % p->qh + 1, thread);
+    }
+}
+
+/* p.g and p.block, and whether Winograd pays */
+static int FN(plan_winograd)(FN(pooled) *p)
+{
+    if (p->ph != 2 || p->pw != 2 || !FN(winograd_pays)(&p->v.s, p->qh * p->qw))
+        return 0;
+    p->block = MAX(1, 32 / p->qw);
+    p->g = FN(winograd_of)(&p->v.s, p->block * p->qw);
+    return 1;
+}
+
 static ptrdiff_t FN(conv2d_relu_pool_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, int threads)
 {
-    const FN(pooled) p = FN(pooled_of)(s, ph, pw);
-    return ALIGNED((s->kh * s->kw * s->c + 1) * p.v.pitch) + threads * (p.v.canvas_size + p.rows_size);
+    FN(pooled) p = FN(pooled_of)(s, ph, pw);
+    const ptrdiff_t size = ALIGNED((s->kh * s->kw * s->c + 1) * p.v.pitch)
+        + threads * (p.v.canvas_size + p.rows_size);
+    return FN(plan_winograd)(&p) ? size + 16 * p.g.u_step + threads * p.g.size : size;
 }
 
 static void FN(conv2d_relu_pool)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, const REAL *x,
@@ -213,9 +280,18 @@ static void FN(conv2d_relu_pool)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,
     FN(pooled) p = FN(pooled_of)(s, ph, pw);
     p.v.x = x, p.v.y = y, p.winner = winner;
     scratch = FN(set_weights)(&p.v, w, bias, scratch);
-    p.rows = scratch + threads * p.v.canvas_size;
     p.v.canvas = FN(needs_canvas)(&p.v) ? scratch : NULL;
+    p.rows = scratch + threads * p.v.canvas_size;
+    scratch = p.rows + threads * p.rows_size;
     threads = FN(conv2d_threads)(s, threads);
+    if (FN(plan_winograd)(&p)) {
+        p.g.w = w, p.g.u = scratch, p.tiles = scratch + 16 * p.g.u_step;
+        p.tasks = MIN(s->n * p.qh, ROUND_UP(CEIL_DIV(s->n * p.qh, p.block), threads));
+        mg_parallel_for(s->c, mg_threads_worth(16.0 * (double)(s->c * s->f), threads),
+                        FN(winograd_kernel_task), &p.g);
+        mg_parallel_for(p.tasks, threads, FN(winograd_task), &p);
+        return;
+    }
     p.v.bands = s->n >= 4 * threads ? 1 : MIN(p.qh, threads);
     mg_parallel_for(s->n * p.v.bands, threads, FN(conv2d_relu_pool_task), &p);
 }

@@ -4,6 +4,7 @@
 #include "matmul.inl"
 #include "conv2d.inl"
 #include "max_pool2d.inl"
+#include "winograd.inl"
 #include "conv2d_pool.inl"
 #include "relu.inl"
 #include "adam.inl"
@@ -11,6 +12,7 @@
 #include "program.inl"
 #endif
 #undef ALIGNED
+#undef ODD_LINES
 #undef CHUNKS
 #undef CHUNKS_SIZE
 #undef VEC

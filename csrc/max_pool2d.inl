@@ -8,6 +8,17 @@ typedef struct FN(pooling) {
     int32_t *winner;
 } FN(pooling);
 
+/* where x is larger than the best so far, or the first NaN, it is the best now, and of this place;
+   nan = 0 does not look for NaNs */
+INLINE void FN(challenge)(const int nan, VEC *best, FN(lanes) *who, const VEC *x, ptrdiff_t place)
+{
+    FN(lanes) take = GREATER(*x, *best);
+    if (nan)
+        take |= UNORDERED(*x) & ~UNORDERED(*best);
+    FN(select)(best, &take, x);
+    *who = (((FN(lanes)){0} + (INT)place) & take) | (*who & ~take);
+}
+
 static void FN(max_pool2d_task)(const void *context, ptrdiff_t index, int thread)
 {
     const FN(pooling) *p = context;
@@ -28,9 +39,7 @@ static void FN(max_pool2d_task)(const void *context, ptrdiff_t index, int thread
             for (ptrdiff_t u = u0; u < u1; u++)
                 for (ptrdiff_t v = v0; v < v1; v++) {
                     FN(load_some)(&x, p->x + window + (u * s->w + v) * s->c, lanes);
-                    const FN(lanes) take = GREATER(x, best) | (UNORDERED(x) & ~UNORDERED(best));
-                    FN(select)(&best, &take, &x);
-                    who = (((FN(lanes)){0} + (INT)(u * s->kw + v)) & take) | (who & ~take);
+                    FN(challenge)(1, &best, &who, &x, u * s->kw + v);
                 }
             FN(store_some)(p->y + out + q, &best, lanes);
             INT place[LANES];

@@ -83,7 +83,8 @@ typedef struct mg_pool2d {
         /* conv2d, relu and max_pool2d by windows of ph x pw side by side, in one:                \
                y[b,i,j,o] = the largest of 0 and z[b, i*ph + u, j*pw + v, o] over u < ph, v < pw  \
            for i < oh/ph, j < ow/pw, where z is conv2d's output; winner = u*pw + v of it, as in   \
-           max_pool2d; 255 where y = 0: nothing to send back. ph*pw <= 255. */                    \
+           max_pool2d; 255 where y = 0: nothing to send back. ph*pw <= 255. In f32 the z of a     \
+           3x3 kernel and 2x2 windows may be rounded otherwise than conv2d's: winograd.inl. */    \
         void (*conv2d_relu_pool)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, const real *x,   \
                                  const real *w, const real *bias, real *restrict y,               \
                                  uint8_t *restrict winner, real *restrict scratch, int threads);  \

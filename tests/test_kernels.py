@@ -399,6 +399,17 @@ def conv2d_relu_pool_dw_twin(
     return conv2d_dw_twin(x, dz, kernel_shape, **how), dz.sum(axis=(0, 1, 2))
 
 
+# 2x2 windows of a 3x3 kernel's output: float32 kernels may go by Winograd.
+WINOGRAD = [
+    Geometry(5, 13, 13, 32, 3, 3, 64, (1, 1), "valid"),  # LeNet's; images share blocks of rows
+    Geometry(3, 10, 9, 17, 3, 3, 21, (1, 1), "same"),  # channels are whole vectors and a tail
+    Geometry(2, 8, 9, 33, 3, 3, 70, (1, 1), "valid"),
+    Geometry(2, 7, 75, 16, 3, 3, 16, (1, 1), "same"),  # a row fills a block
+    Geometry(3, 7, 6, 8, 3, 3, 9, (1, 1), "same"),  # vectors of 4 and 8 alone
+    Geometry(1, 12, 5, 24, 3, 3, 131, (1, 1), "valid"),  # windows in one column
+]
+
+
 def fused_geometries() -> Iterator[tuple[Geometry, tuple[int, int]]]:
     """Convolutions whose output holds a window at least."""
     pools = itertools.cycle([(2, 2), (1, 1), (3, 2), (1, 2), (2, 1)])
@@ -417,6 +428,8 @@ def fused_geometries() -> Iterator[tuple[Geometry, tuple[int, int]]]:
         if s.output[1] >= pool[0] and s.output[2] >= pool[1]:
             yield s, pool
     yield Geometry(1, 20, 17, 2, 2, 2, 3, (1, 1), "valid"), (17, 15)  # 255 places
+    for s in WINOGRAD:
+        yield s, (2, 2)
 
 
 def conv2d_relu_pool_cases() -> Iterator[Case]:
@@ -706,6 +719,85 @@ class TestMaxPool2d:
         dx = _kernels.max_pool2d_dx(dy, winner, x.shape, isa=isa)
         expected = [[np.nan, 0, np.inf, 0], [0, 0, 0, 0]]
         np.testing.assert_array_equal(dx[0, :, :, 0], expected)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("s", WINOGRAD)
+class TestWinograd:
+    """conv2d_relu_pool where float32 does not simply add products up."""
+
+    @staticmethod
+    def arrays(s: Geometry) -> tuple[Array, Array, Array]:
+        """Images as a layer before left them, a kernel, and a bias."""
+        return (
+            np.maximum(numbers(s.n, s.h, s.w, s.c), 0),
+            numbers(3, 3, s.c, s.f),
+            numbers(s.f),
+        )
+
+    @staticmethod
+    def pool(s: Geometry, arrays: Sequence[Array], isa: str, threads: int = 2) -> list[Array]:
+        """In float32, between NaNs."""
+        given = [fenced(x, np.float32) for x in arrays]
+        how = {"padding": s.padding, "isa": isa, "threads": threads}
+        return list(_kernels.conv2d_relu_pool(*given, **how))
+
+    def test_real_numbers(self, s: Geometry, isa: str) -> None:
+        x, w, b = arrays = self.arrays(s)
+        y, winner = self.pool(s, arrays, isa, 1)
+        z = np.maximum(conv2d_twin(x, w, b, **s.settings), 0)
+        _, qh, qw, _ = y.shape
+        windows = z[:, : 2 * qh, : 2 * qw].reshape(s.n, qh, 2, qw, 2, s.f)
+        windows = windows.transpose(0, 1, 3, 5, 2, 4).reshape(*y.shape, 4)
+        size = conv2d_twin(x, abs(w), abs(b), **s.settings).max(axis=(1, 2, 3), keepdims=True)
+        bound = tolerance(np.float32, 9 * s.c + 1) * size
+        assert np.all(abs(y - windows.max(axis=-1)) <= bound)
+        np.testing.assert_array_equal(y == 0, winner == 255)
+        chosen = np.take_along_axis(windows, np.minimum(winner, 3)[..., None], axis=-1)[..., 0]
+        assert np.all(abs(y - np.where(winner == 255, 0, chosen)) <= bound)
+        for threads in THREADS:
+            for again, first in zip(self.pool(s, arrays, isa, threads), (y, winner), strict=True):
+                assert again.tobytes() == first.tobytes(), threads
+
+    def test_only_float32_and_enough_channels(self, s: Geometry, isa: str) -> None:
+        """Where it is not Winograd, it is conv2d, bit for bit."""
+        for dtype in DTYPES:
+            x, w, b = (x.astype(dtype) for x in self.arrays(s))
+            y, _ = _kernels.conv2d_relu_pool(x, w, b, padding=s.padding, isa=isa)
+            z = _kernels.relu(_kernels.conv2d(x, w, b, padding=s.padding, isa=isa))
+            same = np.array_equal(y, _kernels.max_pool2d(z, isa=isa)[0])
+            assert same == (dtype == np.float64 or (isa == "avx512" and s.c < 16))
+
+    def test_no_image_depends_on_the_others(self, s: Geometry, isa: str) -> None:
+        x, w, b = self.arrays(s)
+        x[0, 3, 3, 3] = np.nan
+        x[s.n // 2, 0, 1, 0] = np.inf
+        together = self.pool(s, (x, w, b), isa)
+        for n in range(s.n):
+            for one, all_ in zip(self.pool(s, (x[n : n + 1], w, b), isa), together, strict=True):
+                assert one.tobytes() == all_[n : n + 1].tobytes()
+
+    def test_numbers_that_are_not_finite(self, s: Geometry, isa: str) -> None:
+        """They stay in the windows that see them, and ties are as among other numbers."""
+        x, w, b = (np.round(2 * x) for x in self.arrays(s))
+        w[w == 0] = 1  # inf * 0 is NaN
+        for number in (np.nan, np.inf, -np.inf):
+            images, kernel, bias = given = x.copy(), w.copy(), b.copy()
+            images[0, 4, 3, 2] = images[-1, -1, -1, -1] = number
+            for array in (images, bias, kernel):
+                array.flat[array.size // 2] = number
+                with np.errstate(invalid="ignore"):
+                    expected = conv2d_relu_pool_twin(*given, pool_size=(2, 2), **s.settings)
+                for got, want in zip(self.pool(s, given, isa), expected, strict=True):
+                    np.testing.assert_array_equal(got, want)
+
+    def test_numbers_whose_sums_are_not_finite(self, s: Geometry, isa: str) -> None:
+        """Every window sees one large number; a tile of Winograd's adds several up."""
+        x, w = np.zeros((s.n, s.h, s.w, s.c)), np.sign(numbers(3, 3, s.c, s.f))
+        x[:, ::3, ::3, 5] = np.float32(3e38)
+        expected = conv2d_relu_pool_twin(x, w, pool_size=(2, 2), **s.settings)
+        for got, want in zip(self.pool(s, (x, w), isa), expected, strict=True):
+            np.testing.assert_array_equal(got, want)
 
 
 def test_pool_size_is_the_default_stride() -> None:
