@@ -6,8 +6,6 @@
 
    Backward, a pooled gradient goes to one pixel of its window, or to none: the sums below run over
    those alone, at most 1 of ph*pw of what a dense gradient takes. */
-#define NONE 255
-
 /* One term: g times the numbers from `index` on, in units that the caller chooses. */
 typedef struct FN(term) {
     int32_t index;
@@ -124,27 +122,6 @@ static FN(pooled) FN(pooled_of)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw)
 
 /* ---- forward */
 
-/* the best of a window, if above 0, and its winner's place; nan = 0: there are no NaNs */
-INLINE void FN(store_pooled)(const int nan, VEC *best, FN(lanes) *who, ptrdiff_t lanes, REAL *y,
-                             uint8_t *winner)
-{
-    const VEC zero = SPLAT((REAL)0);
-    INT place[LANES];
-    FN(lanes) dead = ~GREATER(*best, zero);
-    if (nan)
-        dead &= ~UNORDERED(*best);
-    FN(select)(best, &dead, &zero);
-    *who |= dead; /* all bits: NONE, when cut down to a byte */
-    FN(store_some)(y, best, lanes);
-    memcpy(place, who, sizeof place);
-    if (lanes == LANES)
-        for (ptrdiff_t lane = 0; lane < LANES; lane++)
-            winner[lane] = (uint8_t)place[lane];
-    else
-        for (ptrdiff_t lane = 0; lane < lanes; lane++)
-            winner[lane] = (uint8_t)place[lane];
-}
-
 /* A row of windows. With nan = 0 comparisons do not ask for NaNs; whether there were any is seen by
    the sums, which is what it returns. nan, ph and pw are constants where this is inlined. */
 INLINE int FN(pool_row)(const int nan, const FN(pooled) *p, const ptrdiff_t ph, const ptrdiff_t pw,
@@ -189,6 +166,11 @@ static void FN(convolve_and_pool)(const FN(pooled) *p, ptrdiff_t n, ptrdiff_t be
     REAL *rows = p->rows + thread * p->rows_size;
     ptrdiff_t width;
     const REAL *image = FN(image_rows)(&p->v, n, begin * p->ph * s->sh, seen, thread, &width);
+    if (MG_REGISTERS >= 32 && FN(few_taps)(s, p->ph, p->pw)) { /* with fewer, tiles are faster */
+        const ptrdiff_t at = (n * p->qh + begin) * p->qw * s->f;
+        FN(few_forward)(&p->v, image, width, end - begin, p->qw, p->v.y + at, p->winner + at);
+        return;
+    }
     FN(tile) t = {
         .segments = s->kh, .k = s->kw * s->c,
         .a_segment = width * s->c, .a_step = s->sw * s->c,
@@ -385,7 +367,7 @@ typedef struct FN(pooled_dw) {
     const REAL *dy;
     const uint8_t *winner;
     ptrdiff_t pitch, chunks, parts;
-    int dense;
+    int few, dense; /* which way; few: conv2d_few.inl, and sums as in dense */
     REAL *sums; /* chunks x f x (kh x pitch + LANES): dw[:, :, :, o], then db[o]; dense: dw, then db */
     ptrdiff_t sum_size;
     FN(term) *terms; /* per thread, f x qh*qw; dense: a row of windows, ph x qw*pw x f */
@@ -401,18 +383,10 @@ static void FN(expand_row)(const FN(pooled) *p, const REAL *dy, const uint8_t *w
     for (ptrdiff_t j = 0; j < p->qw; j++)
         for (ptrdiff_t o = 0; o < f; o += LANES) {
             const ptrdiff_t lanes = MIN(LANES, f - o);
-            const uint8_t *from = winner + j * f + o;
-            INT place[LANES] = {0};
             VEC g, sum;
             FN(lanes) who;
             FN(load_some)(&g, dy + j * f + o, lanes);
-            if (lanes == LANES)
-                for (ptrdiff_t lane = 0; lane < LANES; lane++)
-                    place[lane] = from[lane];
-            else
-                for (ptrdiff_t lane = 0; lane < lanes; lane++)
-                    place[lane] = from[lane];
-            memcpy(&who, place, sizeof who);
+            FN(load_places)(&who, winner + j * f + o, lanes);
             FN(load_some)(&sum, db + o, lanes);
             for (ptrdiff_t k = 0; k < places; k++) {
                 VEC sent = SPLAT((REAL)0);
@@ -458,7 +432,9 @@ static void FN(conv2d_relu_pool_dw_task)(const void *context, ptrdiff_t index, i
     const ptrdiff_t windows = p->qh * p->qw;
     REAL *sums = d->sums + chunk * s->f * d->sum_size;
     FN(term) *terms = d->terms + thread * d->terms_size;
-    if (d->dense)
+    if (d->few)
+        memset(sums, 0, (size_t)((s->kh * s->kw + 1) * s->f) * sizeof *sums);
+    else if (d->dense)
         memset(sums + s->kh * s->kw * s->c * s->f, 0, (size_t)s->f * sizeof *sums);
     else
         memset(sums + first * d->sum_size, 0, (size_t)((last - first) * d->sum_size) * sizeof *sums);
@@ -466,6 +442,11 @@ static void FN(conv2d_relu_pool_dw_task)(const void *context, ptrdiff_t index, i
     for (ptrdiff_t n = begin; n < end; n++) {
         ptrdiff_t width, count[256];
         const REAL *image = FN(image_rows)(&p->v, n, 0, (s->oh - 1) * s->sh + s->kh, thread, &width);
+        if (d->few) {
+            const ptrdiff_t at = n * windows * s->f;
+            FN(few_dw)(s, image, width, p->qh, p->qw, d->dy + at, d->winner + at, sums);
+            continue;
+        }
         if (d->dense) {
             FN(conv2d_relu_pool_dw_dense)(d, image, width, n, n == begin, (REAL *)terms, sums);
             continue;
@@ -528,7 +509,8 @@ static FN(pooled_dw) FN(pooled_dw_of)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_
     FN(pooled_dw) d = {.p = FN(pooled_of)(s, ph, pw), .pitch = ROUND_UP(s->kw * s->c, LANES)};
     d.sum_size = s->kh * d.pitch + LANES;
     d.chunks = MAX(1, MIN(MIN(CHUNKS, s->n), CHUNKS_SIZE / (s->f * d.sum_size)));
-    d.dense = 10 * d.pitch > 8 * ph * pw * s->kw * s->c;
+    d.few = FN(few_taps)(s, ph, pw);
+    d.dense = d.few || 10 * d.pitch > 8 * ph * pw * s->kw * s->c;
     d.parts = d.dense ? 1 : MIN(CEIL_DIV(CHUNKS, d.chunks), s->f);
     d.terms_size = d.dense ? ALIGNED(ph * d.p.qw * pw * d.p.v.pitch) : ALIGNED(MIN(256, s->f) * d.p.qh * d.p.qw);
     return d;
@@ -557,6 +539,5 @@ static void FN(conv2d_relu_pool_dw)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t 
                     FN(conv2d_relu_pool_dw_add), &d);
 }
 
-#undef NONE
 #undef COMBINE_CASE
 #undef COMBINE_FUNCTION

@@ -10,6 +10,8 @@
 #else
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")
 #endif
+#include <immintrin.h>
+#define MG_MASKS 1 /* vec.inl: part of a vector is loaded and stored by one instruction */
 #include "bodies.h"
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -3,7 +3,9 @@
 #include "tile.inl"
 #include "matmul.inl"
 #include "conv2d.inl"
+#include "winner.inl"
 #include "max_pool2d.inl"
+#include "conv2d_few.inl"
 #include "winograd.inl"
 #include "conv2d_pool.inl"
 #include "relu.inl"
@@ -11,6 +13,8 @@
 #ifdef PROGRAM
 #include "program.inl"
 #endif
+#undef NONE
+#undef FIRST
 #undef ALIGNED
 #undef ODD_LINES
 #undef CHUNKS

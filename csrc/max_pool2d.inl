@@ -8,17 +8,6 @@ typedef struct FN(pooling) {
     int32_t *winner;
 } FN(pooling);
 
-/* where x is larger than the best so far, or the first NaN, it is the best now, and of this place;
-   nan = 0 does not look for NaNs */
-INLINE void FN(challenge)(const int nan, VEC *best, FN(lanes) *who, const VEC *x, ptrdiff_t place)
-{
-    FN(lanes) take = GREATER(*x, *best);
-    if (nan)
-        take |= UNORDERED(*x) & ~UNORDERED(*best);
-    FN(select)(best, &take, x);
-    *who = (((FN(lanes)){0} + (INT)place) & take) | (*who & ~take);
-}
-
 static void FN(max_pool2d_task)(const void *context, ptrdiff_t index, int thread)
 {
     const FN(pooling) *p = context;

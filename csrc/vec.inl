@@ -19,6 +19,22 @@ typedef REAL FN(unaligned);
 #define STORE(p, v) (*(FN(unaligned) *)(p) = (v))
 
 /* load and store the first n <= LANES numbers; the lanes behind them are zero */
+#ifdef MG_MASKS
+#define FIRST(n) ((n) >= LANES ? (__mmask16)-1 : (__mmask16)((1 << (n)) - 1))
+INLINE void FN(load_some)(VEC *v, const REAL *p, ptrdiff_t n)
+{
+    *v = sizeof *p == 4 ? (VEC)_mm512_maskz_loadu_ps(FIRST(n), p)
+                        : (VEC)_mm512_maskz_loadu_pd((__mmask8)FIRST(n), p);
+}
+
+INLINE void FN(store_some)(REAL *p, const VEC *v, ptrdiff_t n)
+{
+    if (sizeof *p == 4)
+        _mm512_mask_storeu_ps(p, FIRST(n), (__m512)*v);
+    else
+        _mm512_mask_storeu_pd(p, (__mmask8)FIRST(n), (__m512d)*v);
+}
+#else
 INLINE void FN(load_some)(VEC *v, const REAL *p, ptrdiff_t n)
 {
     if (n >= LANES)
@@ -42,6 +58,7 @@ INLINE void FN(store_some)(REAL *p, const VEC *v, ptrdiff_t n)
             p[i] = lane[i];
     }
 }
+#endif
 
 /* y = mask ? a : y, a lane at a time */
 INLINE void FN(select)(VEC *y, const FN(lanes) *mask, const VEC *a)

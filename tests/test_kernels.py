@@ -409,6 +409,16 @@ WINOGRAD = [
     Geometry(1, 12, 5, 24, 3, 3, 131, (1, 1), "valid"),  # windows in one column
 ]
 
+# One channel, 3x3 or 5x5 taps, 2x2 windows: two windows a vector, or one, or a window's filters in
+# several vectors; an odd window at the end of a row, or none.
+FEW_TAPS = [
+    Geometry(2, 7 + side, 8 + f % 3, 1, side, side, f, (1, 1), padding)
+    for side in (3, 5)
+    for f, padding in itertools.product(
+        (1, 2, 3, 4, 6, 8, 9, 16, 17, 32, 33, 49), ("valid", "same")
+    )
+]
+
 
 def fused_geometries() -> Iterator[tuple[Geometry, tuple[int, int]]]:
     """Convolutions whose output holds a window at least."""
@@ -428,7 +438,7 @@ def fused_geometries() -> Iterator[tuple[Geometry, tuple[int, int]]]:
         if s.output[1] >= pool[0] and s.output[2] >= pool[1]:
             yield s, pool
     yield Geometry(1, 20, 17, 2, 2, 2, 3, (1, 1), "valid"), (17, 15)  # 255 places
-    for s in WINOGRAD:
+    for s in WINOGRAD + FEW_TAPS:
         yield s, (2, 2)
 
 
