@@ -70,27 +70,26 @@ def program_table(program: Program) -> str:
         title_justify="left",
         box=box.HEAVY_HEAD,
     )
-    for column in ("", "Step", "Layers", "Reads", "Writes"):
+    for column in ("", "Step", "Layers", "Shapes"):
         table.add_column(column)
     table.add_column("MFLOP", justify="right")
     table.add_column("KB", justify="right")
-    part = ""
+    part = "batch"
+    table.add_row(part, *program.gathers)
     for step in program.steps:
-        if part and part != step.part:
+        if part != step.part:
             table.add_section()
-        reads, writes = (", ".join(found) for found in step.shapes)
         table.add_row(
             step.part if step.part != part else "",
             step.name,
             step.layers,
-            reads,
-            writes,
+            step.shapes,
             f"{step.flops / 1e6:.1f}" if step.flops else "",
             f"{sum(array.nbytes for array in step.arrays) / 1024:,.0f}",
         )
         part = step.part
     text = io.StringIO()
-    console = Console(file=text, width=140)
+    console = Console(file=text, width=120)
     console.print(table, highlight=False)
     flops = sum(step.flops for step in program.steps)
     memory = {array.ctypes.data: array.nbytes for step in program.steps for array in step.arrays}
@@ -98,4 +97,4 @@ def program_table(program: Program) -> str:
         f" {flops / 1e6:.1f} MFLOP at most, {sum(memory.values()) / 1024:,.0f} KB of buffers",
         highlight=False,
     )
-    return text.getvalue().rstrip("\n")
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())

@@ -18,7 +18,7 @@ import numpy as np
 
 from . import activations, losses, optimizers
 from ._fusion import ConvolutionAndPooling, fuse
-from ._program import OPS, Executor
+from ._program import Executor
 from .layers import Activation, Conv2D, Dense, Flatten, MaxPooling2D, Rescaling, Shape
 from .tensor import Array, Tensor
 
@@ -37,11 +37,11 @@ FUNCTIONS = {
     activations.get(name): name
     for name in ("relu", "leaky_relu", "sigmoid", "tanh", "exponential", "softmax")
 }
-FIXED = {"w", "bias", "dw", "db"}  # operands that do not grow with the batch
-WRITTEN = {
-    op: {"dx", "dw", "db"} if op.endswith(("_dx", "_dw")) else {"y", "winner", "loss", "dx"}
-    for op in OPS
-} | {"adam": {"y", "m", "v"}, "sgd": {"y", "v"}}
+#: Ops that are several.
+FUSED = {
+    "conv2d_relu_pool": ["conv2d", "relu", "max_pool2d"],
+    "softmax_loss": ["softmax", "cross entropy"],
+}
 RELU, SOFTMAX = activations.get("relu"), activations.get("softmax")
 
 
@@ -73,24 +73,32 @@ class Step(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The op, and what it does on the way."""
-        extra = {"relu": " + relu"} if self.op in ("dense", "conv2d") else {}
-        added = "".join(text for key, text in extra.items() if self.operands.get(key))
-        bias = " + bias" if self.operands.get("bias") is not None else ""
-        return self.op + bias + added + (f" {self.operands.get('function', '')}".rstrip())
+        """What it computes, with what is done on the way."""
+        op, _, back = self.op.partition("_d")
+        parts = [self.operands["function"]] if op == "activation" else FUSED.get(op, [op]).copy()
+        if back in ("w", "x"):
+            sent = ["dw", "db"] if back == "w" else ["dx"]
+            sent = [name for name in sent if self.operands.get(name) is not None]
+            return f"{', '.join(sent)} of {' + '.join(parts)}"
+        if self.operands.get("bias") is not None:
+            parts.insert(1, "bias")
+        if self.operands.get("relu"):
+            parts.append("relu")
+        return " + ".join(parts)
 
     @property
-    def shapes(self) -> tuple[list[str], list[str]]:
-        """What it reads and what it writes: names and an example's shapes."""
-        written = WRITTEN[self.op]
-        reads: list[str] = []
-        writes: list[str] = []
-        for key, value in self.operands.items():
-            if isinstance(value, np.ndarray):
-                size = value.shape if key in FIXED or self.part == "update" else value.shape[1:]
-                text = f"{key} {'x'.join(map(str, size)) or 1}"
-                (writes if key in written else reads).append(text)
-        return reads, writes
+    def shapes(self) -> str:
+        """From which shapes it makes which: of an example, of a weight, or of all weights."""
+        key = {"dw": "dw", "dx": "dx"}.get(self.op[-2:], "y")
+        sources = ("x", "dy") if key == "dw" else ("dy",) if key == "dx" else ("x",)
+        whole = key == "dw" or self.part == "update"
+        found = self.operands[key].shape[0 if whole else 1 :]
+        texts = [_shape(self.operands[name].shape[1:]) for name in sources if name in self.operands]
+        return " -> ".join(filter(None, [", ".join(texts), _shape(found)]))
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "x".join(map(str, shape))
 
 
 class Parameters:
@@ -145,7 +153,7 @@ class Builder:
         self.parameters = parameters
         self.steps: list[Step] = []
         self.weights: list[tuple[Tensor, Array]] = []
-        self.scale, self.offset = 1.0, 0.0  # of the inputs
+        self.scale, self.offset, self.scaled_by = 1.0, 0.0, ""  # of the inputs
         self.part = self.layers = ""
         self._largest = 0
         self._gradients: list[Array] = []
@@ -345,7 +353,7 @@ def _rescaling(b: Builder, layer: Rescaling, x: Array) -> tuple[Array, Pullback]
     if np.ndim(layer.scale) or np.ndim(layer.offset):
         raise NotLoweredError(f"{layer.name} has a scale for each channel")
     if not b.steps and (b.scale, b.offset) == (1.0, 0.0):  # as the batch is gathered
-        b.scale, b.offset = float(layer.scale), float(layer.offset)
+        b.scale, b.offset, b.scaled_by = float(layer.scale), float(layer.offset), layer.name
         return x, lambda dy, wanted: dy
     y = b.buffer(x.shape[1:])
     numbers = (float(layer.scale), float(layer.offset), 0.0)
@@ -423,6 +431,13 @@ class Program:
     def fresh(self) -> bool:
         """Whether the model's weights are still where the steps look for them."""
         return all(tensor.data is array for tensor, array in self._builder.weights)
+
+    @property
+    def gathers(self) -> tuple[str, str, str]:
+        """How a batch comes in: what is done, the layer that asks for it, the shape."""
+        b = self._builder
+        scaled = f" * {b.scale:g} + {b.offset:g}" if b.scaled_by else ""
+        return f"gather{scaled}", b.scaled_by, _shape(self._inputs.shape[1:])
 
     def feed(self, x: Array, y: Array | None = None) -> None:
         """Take batches from these examples from now on."""
