@@ -368,10 +368,11 @@ typedef struct FN(pooled_dw) {
     const uint8_t *winner;
     ptrdiff_t pitch, chunks, parts;
     int few, dense; /* which way; few: conv2d_few.inl, and sums as in dense */
-    REAL *sums; /* chunks x f x (kh x pitch + LANES): dw[:, :, :, o], then db[o]; dense: dw, then db */
-    ptrdiff_t sum_size;
-    FN(term) *terms; /* per thread, f x qh*qw; dense: a row of windows, ph x qw*pw x f */
+    REAL *sums; /* per chunk, f x kh x pitch: dw[:, :, :, o], and db; dense: dw, then db */
+    ptrdiff_t sum_size, chunk_size; /* of one channel's, of a chunk's */
+    FN(term) *terms; /* per thread, LISTS x qh*qw; dense: a row of windows, ph x qw*pw x f */
     ptrdiff_t terms_size;
+    int32_t *corner; /* of each window: which pixel is its first one's first */
     REAL *dw, *db;
 } FN(pooled_dw);
 
@@ -421,6 +422,66 @@ static void FN(conv2d_relu_pool_dw_dense)(const FN(pooled_dw) *d, const REAL *im
     }
 }
 
+/* db += the gradients that go anywhere, channels [first, last) of one image */
+static void FN(add_live)(const FN(pooled) *p, const REAL *dy, const uint8_t *winner, ptrdiff_t first,
+                         ptrdiff_t last, REAL *db)
+{
+    const ptrdiff_t f = p->v.s.f;
+    for (ptrdiff_t o = first; o < last; o += LANES) {
+        const ptrdiff_t lanes = MIN(LANES, last - o);
+        VEC sum;
+        FN(load_some)(&sum, db + o, lanes);
+        for (ptrdiff_t at = o; at < p->qh * p->qw * f; at += f) {
+            VEC g, sent = SPLAT((REAL)0);
+            FN(lanes) who, live;
+            FN(load_some)(&g, dy + at, lanes);
+            FN(load_places)(&who, winner + at, lanes);
+            live = GREATER((FN(lanes)){0} + (INT)(p->ph * p->pw), who);
+            FN(select)(&sent, &live, &g);
+            sum += sent;
+        }
+        FN(store_some)(db + o, &sum, lanes);
+    }
+}
+
+#define LISTS ((ptrdiff_t)8) /* made at once, while their numbers are in the L1 cache */
+
+/* The sparse way, channels [first, last) of image n: a list of each channel's live gradients, and
+   the sum of the windows that they come from. */
+static void FN(conv2d_relu_pool_dw_sparse)(const FN(pooled_dw) *d, const REAL *image, ptrdiff_t width,
+                                           ptrdiff_t n, ptrdiff_t first, ptrdiff_t last,
+                                           const int32_t *offset, FN(term) *terms, REAL *sums)
+{
+    const FN(pooled) *p = &d->p;
+    const mg_conv2d *s = &p->v.s;
+    const ptrdiff_t windows = p->qh * p->qw, places = p->ph * p->pw;
+    const REAL *dy = d->dy + n * windows * s->f;
+    const uint8_t *winner = d->winner + n * windows * s->f;
+    for (ptrdiff_t from = first, to; from < last; from = to) {
+        ptrdiff_t count[LISTS];
+        to = MIN(last, from + LISTS);
+        for (ptrdiff_t o = from; o < to; o++) {
+            FN(term) *list = terms + (o - from) * windows;
+            for (ptrdiff_t at = 0; at < windows; at++) { /* a dead one is overwritten by the next */
+                const int place = winner[at * s->f + o];
+                *list = (FN(term)){d->corner[at] + offset[place], dy[at * s->f + o]};
+                list += place < places;
+            }
+            count[o - from] = list - (terms + (o - from) * windows);
+        }
+        for (ptrdiff_t o = from; o < to; o++) {
+            const FN(combination) c = {
+                .terms = terms + (o - from) * windows, .count = count[o - from], .scale = s->c,
+                .from = image, .from_step = width * s->c,
+                .to = sums + o * d->sum_size, .to_step = d->pitch,
+                .segments = s->kh, .cols = d->pitch,
+            };
+            FN(combine)(&c);
+        }
+    }
+    FN(add_live)(p, dy, winner, first, last, sums + s->f * d->sum_size);
+}
+
 static void FN(conv2d_relu_pool_dw_task)(const void *context, ptrdiff_t index, int thread)
 {
     const FN(pooled_dw) *d = context;
@@ -429,60 +490,29 @@ static void FN(conv2d_relu_pool_dw_task)(const void *context, ptrdiff_t index, i
     const ptrdiff_t chunk = index / d->parts, part = index % d->parts;
     const ptrdiff_t begin = s->n * chunk / d->chunks, end = s->n * (chunk + 1) / d->chunks;
     const ptrdiff_t first = s->f * part / d->parts, last = s->f * (part + 1) / d->parts;
-    const ptrdiff_t windows = p->qh * p->qw;
-    REAL *sums = d->sums + chunk * s->f * d->sum_size;
+    REAL *sums = d->sums + chunk * d->chunk_size;
     FN(term) *terms = d->terms + thread * d->terms_size;
-    if (d->few)
-        memset(sums, 0, (size_t)((s->kh * s->kw + 1) * s->f) * sizeof *sums);
-    else if (d->dense)
-        memset(sums + s->kh * s->kw * s->c * s->f, 0, (size_t)s->f * sizeof *sums);
-    else
-        memset(sums + first * d->sum_size, 0, (size_t)((last - first) * d->sum_size) * sizeof *sums);
-
+    int32_t offset[NONE + 1] = {0}; /* of a place's pixel from the window's first */
     for (ptrdiff_t n = begin; n < end; n++) {
-        ptrdiff_t width, count[256];
+        ptrdiff_t width;
         const REAL *image = FN(image_rows)(&p->v, n, 0, (s->oh - 1) * s->sh + s->kh, thread, &width);
+        if (n == begin) {
+            if (d->dense)
+                memset(sums, 0, (size_t)((s->kh * s->kw * s->c + 1) * s->f) * sizeof *sums);
+            else {
+                memset(sums + first * d->sum_size, 0, (size_t)((last - first) * d->sum_size) * sizeof *sums);
+                memset(sums + s->f * d->sum_size + first, 0, (size_t)(last - first) * sizeof *sums);
+            }
+            for (ptrdiff_t place = 0; place < p->ph * p->pw; place++)
+                offset[place] = (int32_t)(place / p->pw * s->sh * width + place % p->pw * s->sw);
+        }
         if (d->few) {
-            const ptrdiff_t at = n * windows * s->f;
+            const ptrdiff_t at = n * p->qh * p->qw * s->f;
             FN(few_dw)(s, image, width, p->qh, p->qw, d->dy + at, d->winner + at, sums);
-            continue;
-        }
-        if (d->dense) {
+        } else if (d->dense)
             FN(conv2d_relu_pool_dw_dense)(d, image, width, n, n == begin, (REAL *)terms, sums);
-            continue;
-        }
-        for (ptrdiff_t from = first, to; from < last; from = to) { /* as many as `count` holds */
-            to = MIN(last, from + 256);
-            memset(count, 0, sizeof count);
-            for (ptrdiff_t at = 0; at < windows; at++) {
-                const REAL *dy = d->dy + (n * windows + at) * s->f;
-                const uint8_t *winner = d->winner + (n * windows + at) * s->f;
-                const ptrdiff_t i = at / p->qw * p->ph, j = at % p->qw * p->pw;
-                int32_t pixel[NONE + 1]; /* of the image, for each place in the window */
-                for (ptrdiff_t place = 0; place < p->ph * p->pw; place++)
-                    pixel[place] = (int32_t)((i + place / p->pw) * s->sh * width
-                                             + (j + place % p->pw) * s->sw);
-                pixel[NONE] = 0;
-                for (ptrdiff_t o = from; o < to; o++) { /* a dead one is overwritten by the next */
-                    const int live = winner[o] < p->ph * p->pw;
-                    terms[(o - from) * windows + count[o - from]]
-                        = (FN(term)){pixel[live ? winner[o] : NONE], dy[o]};
-                    count[o - from] += live;
-                }
-            }
-            for (ptrdiff_t o = from; o < to; o++) {
-                const FN(combination) c = {
-                    .terms = terms + (o - from) * windows, .count = count[o - from], .scale = s->c,
-                    .from = image, .from_step = width * s->c,
-                    .to = sums + o * d->sum_size, .to_step = d->pitch,
-                    .segments = s->kh, .cols = d->pitch,
-                };
-                REAL *db = sums + o * d->sum_size + s->kh * d->pitch;
-                for (ptrdiff_t t = 0; t < c.count; t++)
-                    *db += c.terms[t].g;
-                FN(combine)(&c);
-            }
-        }
+        else
+            FN(conv2d_relu_pool_dw_sparse)(d, image, width, n, first, last, offset, terms, sums);
     }
 }
 
@@ -491,15 +521,18 @@ static void FN(conv2d_relu_pool_dw_add)(const void *context, ptrdiff_t row, int 
     const FN(pooled_dw) *d = context;
     const mg_conv2d *s = &d->p.v.s;
     const ptrdiff_t rows = s->kw * s->c, taps = s->kh * rows;
-    const ptrdiff_t at = row == taps ? s->kh * d->pitch : row / rows * d->pitch + row % rows;
+    ptrdiff_t at = row / rows * d->pitch + row % rows, step = d->sum_size; /* of channel 0; to the next */
     REAL *to = row == taps ? d->db : d->dw + row * s->f;
     (void)thread;
+    if (d->dense)
+        at = row * s->f, step = 1;
+    else if (row == taps)
+        at = s->f * d->sum_size, step = 1;
     if (to)
         for (ptrdiff_t o = 0; o < s->f; o++) {
             REAL sum = 0;
             for (ptrdiff_t chunk = 0; chunk < d->chunks; chunk++)
-                sum += d->dense ? d->sums[chunk * s->f * d->sum_size + row * s->f + o]
-                                : d->sums[(chunk * s->f + o) * d->sum_size + at];
+                sum += d->sums[chunk * d->chunk_size + at + o * step];
             to[o] = sum;
         }
 }
@@ -507,19 +540,21 @@ static void FN(conv2d_relu_pool_dw_add)(const void *context, ptrdiff_t row, int 
 static FN(pooled_dw) FN(pooled_dw_of)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw)
 {
     FN(pooled_dw) d = {.p = FN(pooled_of)(s, ph, pw), .pitch = ROUND_UP(s->kw * s->c, LANES)};
-    d.sum_size = s->kh * d.pitch + LANES;
-    d.chunks = MAX(1, MIN(MIN(CHUNKS, s->n), CHUNKS_SIZE / (s->f * d.sum_size)));
+    d.sum_size = s->kh * d.pitch;
+    d.chunk_size = s->f * (d.sum_size + 1);
+    d.chunks = MAX(1, MIN(MIN(CHUNKS, s->n), CHUNKS_SIZE / d.chunk_size));
     d.few = FN(few_taps)(s, ph, pw);
     d.dense = d.few || 10 * d.pitch > 8 * ph * pw * s->kw * s->c;
     d.parts = d.dense ? 1 : MIN(CEIL_DIV(CHUNKS, d.chunks), s->f);
-    d.terms_size = d.dense ? ALIGNED(ph * d.p.qw * pw * d.p.v.pitch) : ALIGNED(MIN(256, s->f) * d.p.qh * d.p.qw);
+    d.terms_size = ALIGNED(d.dense ? ph * d.p.qw * pw * d.p.v.pitch : LISTS * d.p.qh * d.p.qw);
     return d;
 }
 
 static ptrdiff_t FN(conv2d_relu_pool_dw_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, int threads)
 {
     const FN(pooled_dw) d = FN(pooled_dw_of)(s, ph, pw);
-    return ALIGNED(d.chunks * s->f * d.sum_size) + threads * (d.p.v.canvas_size + 2 * d.terms_size);
+    return ALIGNED(d.chunks * d.chunk_size) + threads * (d.p.v.canvas_size + 2 * d.terms_size)
+        + d.p.qh * d.p.qw;
 }
 
 static void FN(conv2d_relu_pool_dw)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, const REAL *x,
@@ -528,16 +563,21 @@ static void FN(conv2d_relu_pool_dw)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t 
 {
     FN(pooled_dw) d = FN(pooled_dw_of)(s, ph, pw);
     d.p.v.x = x, d.dy = dy, d.winner = winner, d.dw = dw, d.db = db, d.sums = scratch;
-    scratch += ALIGNED(d.chunks * s->f * d.sum_size);
+    scratch += ALIGNED(d.chunks * d.chunk_size);
     /* whole vectors of the image are read: the last ones reach beyond it */
     d.p.v.canvas = FN(needs_canvas)(&d.p.v) || (!d.dense && d.pitch != s->kw * s->c) ? scratch : NULL;
     d.terms = (FN(term) *)(scratch + threads * d.p.v.canvas_size);
+    d.corner = (int32_t *)(d.terms + threads * d.terms_size);
+    const ptrdiff_t width = d.p.v.canvas ? (s->ow - 1) * s->sw + s->kw : s->w;
+    for (ptrdiff_t at = 0; at < d.p.qh * d.p.qw; at++)
+        d.corner[at] = (int32_t)(at / d.p.qw * ph * s->sh * width + at % d.p.qw * pw * s->sw);
     threads = FN(conv2d_threads)(s, threads);
     mg_parallel_for(d.chunks * d.parts, threads, FN(conv2d_relu_pool_dw_task), &d);
     mg_parallel_for(s->kh * s->kw * s->c + 1,
-                    mg_threads_worth((double)(d.chunks * s->f * d.sum_size), threads),
+                    mg_threads_worth((double)(d.chunks * d.chunk_size), threads),
                     FN(conv2d_relu_pool_dw_add), &d);
 }
 
+#undef LISTS
 #undef COMBINE_CASE
 #undef COMBINE_FUNCTION
