@@ -1,8 +1,8 @@
 """Neighbouring layers that one kernel computes at once.
 
-Programs are made of these, and so are models that run layer by layer for want of a program, unless
-they were compiled with run_eagerly. A model that is called goes through each layer by itself, so that
-every layer's outputs are nodes of the graph.
+Programs are made of these, and so are models that run layer by layer for want of a program,
+unless they were compiled with run_eagerly. A model that is called goes through each layer by
+itself, so that every layer's outputs are nodes of the graph.
 """
 
 from __future__ import annotations

@@ -41,12 +41,12 @@ class Runner:
         for metric in (*self.model._metrics, self.model._loss_mean):
             metric.reset_state()
 
-    def train(self, first: int, n: int, order: Array | None) -> Logs:
+    def train(self, first: int, n: int, order: Array | None) -> None:
         """One step on n examples, those that `order` names from `first` on."""
         raise NotImplementedError
 
-    def test(self, first: int, n: int) -> Logs:
-        """Loss and metrics of n examples."""
+    def test(self, first: int, n: int) -> None:
+        """Loss and metrics see n examples."""
         raise NotImplementedError
 
     def predict(self, size: int) -> Array:
@@ -93,7 +93,7 @@ class LayerByLayer(Runner):
         else:
             self.stages = model.layers if model.run_eagerly else fuse(model.layers)
 
-    def train(self, first: int, n: int, order: Array | None) -> Logs:
+    def train(self, first: int, n: int, order: Array | None) -> None:
         """See `Runner.train`."""
         optimizer, variables = self.model.optimizer, self.model.trainable_weights
         assert optimizer is not None
@@ -102,14 +102,12 @@ class LayerByLayer(Runner):
         y_pred = self.model._through(self.stages, self.batch(0, first, n, order))
         self.loss(self.batch(1, first, n, order), y_pred).backward()
         optimizer.apply([variable.grad for variable in variables])
-        return self.logs()
 
-    def test(self, first: int, n: int) -> Logs:
+    def test(self, first: int, n: int) -> None:
         """See `Runner.test`."""
         with no_grad():
             y_pred = self.model._through(self.stages, self.batch(0, first, n, None))
             self.loss(self.batch(1, first, n, None), y_pred)
-        return self.logs()
 
     def predict(self, size: int) -> Array:
         """See `Runner.predict`."""
@@ -147,12 +145,12 @@ class Lowered(Runner):
         super().reset()
         self.program.reset()
 
-    def train(self, first: int, n: int, order: Array | None) -> Logs:
+    def train(self, first: int, n: int, order: Array | None) -> None:
         """See `Runner.train`."""
         program, optimizer = self.program, self.model.optimizer
         assert optimizer is not None
         assert program.parameters is not None
-        if not program.fresh:  # somebody gave a weight another array
+        if not program.fresh:  # a callback gave a weight another array
             program.parameters.adopt()
         rate = 0.0
         if program.updates:
@@ -166,9 +164,9 @@ class Lowered(Runner):
             program.back(n, np.zeros(y.shape) if y.grad is None else y.grad, rate)
         if not program.updates:
             optimizer.apply(program.parameters.grads)
-        return self._logs(n)
+        self._tell_others(n)
 
-    def test(self, first: int, n: int) -> Logs:
+    def test(self, first: int, n: int) -> None:
         """See `Runner.test`."""
         self.program.run(first, n)
         if self.program.labels is None:
@@ -176,7 +174,7 @@ class Lowered(Runner):
                 y_pred = Tensor(self.program.output[:n], requires_grad=False)
                 y_pred = ops.softmax(y_pred) if self.program.logits else y_pred
                 self.loss(self.batch(1, first, n, None), y_pred)
-        return self._logs(n)
+        self._tell_others(n)
 
     def close(self) -> None:
         """See `Runner.close`."""
@@ -193,17 +191,22 @@ class Lowered(Runner):
             y[first : first + n] = program.output[:n]
         return y
 
-    def _logs(self, n: int) -> Logs:
+    def _tell_others(self, n: int) -> None:
+        """Show a batch to the metrics that the program does not count itself."""
         program = self.program
         if program.labels is not None:
-            hits, seen = program.hits
-            for metric in self.counted:
-                metric._total, metric._count = hits, seen
             for metric in self.others:
                 metric.update_state(program.labels[:n], program.output[:n])
-            self.model._loss_mean._total = program.loss * seen
-            self.model._loss_mean._count = seen
-        return self.logs()
+
+    def logs(self) -> Logs:
+        """See `Runner.logs`."""
+        program = self.program
+        if program.labels is not None:
+            for metric in self.counted:
+                metric._total, metric._count = program.hits, program.seen
+            mean = self.model._loss_mean
+            mean._total, mean._count = program.loss, program.seen
+        return super().logs()
 
 
 def _is_accuracy(metric: MeanMetricWrapper) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -71,7 +71,11 @@ class Callback:
 
 
 class CallbackList(Callback):
-    """Several callbacks as one."""
+    """Several callbacks as one: each moment goes to those that care for it.
+
+    Attributes:
+        follow_training, follow_tests: whether anybody cares for the end of a batch.
+    """
 
     def __init__(
         self, callbacks: Iterable[Callback], model: Sequential, params: dict[str, Any]
@@ -82,56 +86,29 @@ class CallbackList(Callback):
                 raise TypeError(f"callbacks: expected Callback objects, got {callback!r}")
             callback.set_model(model)
             callback.set_params(params)
+        for moment in [name for name in vars(Callback) if name.startswith("on_")]:
+            setattr(self, moment, self._forward(moment))
+        self.follow_training = self._overridden("on_train_batch_end") != []
+        self.follow_tests = self._overridden("on_test_batch_end") != []
 
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        """See `Callback`."""
+    def _overridden(self, moment: str) -> list[Callback]:
+        """The callbacks that have a method of their own for it."""
+        nothing = getattr(Callback, moment)
+        found = []
         for callback in self.callbacks:
-            callback.on_train_begin(logs)
+            method = getattr(callback, moment)
+            if getattr(method, "__func__", method) is not nothing:
+                found.append(callback)
+        return found
 
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        """See `Callback`."""
-        for callback in self.callbacks:
-            callback.on_train_end(logs)
+    def _forward(self, moment: str) -> Callable[..., None]:
+        callbacks = self._overridden(moment)
 
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """See `Callback`."""
-        for callback in self.callbacks:
-            callback.on_epoch_begin(epoch, logs)
+        def call(*arguments: Any) -> None:
+            for callback in callbacks:
+                getattr(callback, moment)(*arguments)
 
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """See `Callback`."""
-        for callback in self.callbacks:
-            callback.on_epoch_end(epoch, logs)
-
-    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """See `Callback`."""
-        for callback in self.callbacks:
-            callback.on_train_batch_begin(batch, logs)
-
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """See `Callback`."""
-        for callback in self.callbacks:
-            callback.on_train_batch_end(batch, logs)
-
-    def on_test_begin(self, logs: Logs | None = None) -> None:
-        """See `Callback`."""
-        for callback in self.callbacks:
-            callback.on_test_begin(logs)
-
-    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """See `Callback`."""
-        for callback in self.callbacks:
-            callback.on_test_batch_begin(batch, logs)
-
-    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """See `Callback`."""
-        for callback in self.callbacks:
-            callback.on_test_batch_end(batch, logs)
-
-    def on_test_end(self, logs: Logs | None = None) -> None:
-        """See `Callback`."""
-        for callback in self.callbacks:
-            callback.on_test_end(logs)
+        return call
 
 
 class History(Callback):
@@ -144,22 +121,24 @@ class History(Callback):
     """
 
     def __init__(self) -> None:
+        self._start = 0.0
+        self._trained: float | None = None
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
         self.seconds: list[float] = []
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
-        self._start = self._trained = time.perf_counter()
+        self._start, self._trained = time.perf_counter(), None
 
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+    def on_test_begin(self, logs: Logs | None = None) -> None:
         """See `Callback`."""
-        self._trained = time.perf_counter()
+        self._trained = self._trained or time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
         self.epoch.append(epoch)
-        self.seconds.append(self._trained - self._start)
+        self.seconds.append((self._trained or time.perf_counter()) - self._start)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
 

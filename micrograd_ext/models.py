@@ -267,8 +267,10 @@ class Sequential:
                 order = _random.generator().permutation(len(examples[0])) if shuffle else None
                 for number, (first, n) in enumerate(_spans(len(examples[0]), size)):
                     events.on_train_batch_begin(number)
-                    logs = runner.train(first, n, order)
-                    events.on_train_batch_end(number, logs)
+                    runner.train(first, n, order)
+                    if events.follow_training:
+                        events.on_train_batch_end(number, runner.logs())
+                logs = runner.logs()
                 if checks is not None:
                     found = self._evaluate(checks, size, events)
                     logs |= {f"val_{name}": value for name, value in found.items()}
@@ -390,8 +392,10 @@ class Sequential:
         try:
             for number, (first, n) in enumerate(_spans(len(examples[0]), size)):
                 events.on_test_batch_begin(number)
-                logs = runner.test(first, n)
-                events.on_test_batch_end(number, logs)
+                runner.test(first, n)
+                if events.follow_tests:
+                    events.on_test_batch_end(number, runner.logs())
+            logs = runner.logs()
         finally:
             runner.close()
         events.on_test_end(logs)

@@ -395,6 +395,7 @@ class Program:
 
     Attributes:
         steps: the kernel calls, in order; each with its buffers.
+        seen: examples since `reset`.
         output: where predictions are after a run, (capacity, ...).
         labels: where labels go, if the loss is one of the steps; else None.
         logits: whether the outputs are still to go through softmax: the loss is no step, and may
@@ -421,7 +422,7 @@ class Program:
         )
         self._backward = backward[0] if backward else None
         self.updates = bool(self.steps) and self.steps[-1].part == "update"
-        self._seen = 0
+        self.seen = 0
 
     def takes(self, x: Array) -> bool:
         """Whether it is for examples of that shape, and for that many at once."""
@@ -453,12 +454,12 @@ class Program:
     def reset(self) -> None:
         """Let the loss and the hits count from 0 again."""
         self._forward.reset()
-        self._seen = 0
+        self.seen = 0
 
     def run(self, first: int, n: int, order: Array | None = None, rate: float = 0.0) -> None:
         """Run it on n examples; see `feed`."""
         self._forward.run(first, n, order, rate)
-        self._seen += n
+        self.seen += n
 
     def back(self, n: int, dy: Array, rate: float) -> None:
         """Run the backward half, where the loss is no step: dy is its gradient."""
@@ -469,13 +470,13 @@ class Program:
 
     @property
     def loss(self) -> float:
-        """Mean over the examples since `reset`."""
-        return self._forward.loss / self._seen
+        """Sum over the examples since `reset`."""
+        return self._forward.loss
 
     @property
-    def hits(self) -> tuple[float, int]:
-        """How many examples had their largest output at the largest label, of how many."""
-        return self._forward.hits, self._seen
+    def hits(self) -> float:
+        """How many examples since `reset` had their largest output at the largest label."""
+        return self._forward.hits
 
     def __str__(self) -> str:
         from ._summary import program_table  # noqa: PLC0415 - rich is slow to import
