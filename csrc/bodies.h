@@ -26,23 +26,27 @@ enum { ALONG = 0, ACROSS = 1 }; /* how a tile walks A: see tile.inl */
 #endif
 
 #define REAL float
+#define REAL_BYTES 4
 #define INT int32_t
 #define SQRT sqrtf
 #define PROGRAM /* models compute in float */
 #define FN(name) JOIN(name, f32)
 #include "kernels.inl"
 #undef REAL
+#undef REAL_BYTES
 #undef INT
 #undef SQRT
 #undef PROGRAM
 #undef FN
 
 #define REAL double
+#define REAL_BYTES 8
 #define INT int64_t
 #define SQRT sqrt
 #define FN(name) JOIN(name, f64)
 #include "kernels.inl"
 #undef REAL
+#undef REAL_BYTES
 #undef INT
 #undef SQRT
 #undef FN

@@ -22,6 +22,9 @@
 #undef VEC
 #undef LANES
 #undef SPLAT
+#undef TURNS_LOWER
+#undef TURNS_UPPER
+#undef SHUFFLE
 #undef LOAD
 #undef STORE
 #undef GREATER

@@ -15,6 +15,25 @@ typedef INT FN(lanes);
 typedef REAL FN(unaligned);
 #define SPLAT(x) (x)
 #endif
+/* a's and b's lanes in turn: a0 b0 a1 b1 ... of their lower halves, and of their upper halves */
+#if MG_VBYTES / REAL_BYTES == 16
+#define TURNS_LOWER(a, b) SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define TURNS_UPPER(a, b) SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#elif MG_VBYTES / REAL_BYTES == 8
+#define TURNS_LOWER(a, b) SHUFFLE(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+#define TURNS_UPPER(a, b) SHUFFLE(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+#elif MG_VBYTES / REAL_BYTES == 4
+#define TURNS_LOWER(a, b) SHUFFLE(a, b, 0, 4, 1, 5)
+#define TURNS_UPPER(a, b) SHUFFLE(a, b, 2, 6, 3, 7)
+#elif MG_VBYTES / REAL_BYTES == 2
+#define TURNS_LOWER(a, b) SHUFFLE(a, b, 0, 2)
+#define TURNS_UPPER(a, b) SHUFFLE(a, b, 1, 3)
+#endif
+#if defined(__clang__)
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (FN(lanes)){__VA_ARGS__})
+#endif
 #define LOAD(p) ((VEC)*(const FN(unaligned) *)(p))
 #define STORE(p, v) (*(FN(unaligned) *)(p) = (v))
 
@@ -90,3 +109,24 @@ INLINE int FN(any)(FN(lanes) mask)
 #define UNORDERED(a) (-(INT)((a) != (a)))
 #define EQUAL(a, b) (-(INT)((a) == (b)))
 #endif
+
+/* v[i][j] = v[j][i]. Taking turns between the first half of the vectors and the second one, lane by
+   lane, moves the last binary digit of the place in `v` into the lane, and the lane's first digit
+   out: after as many rounds as there are digits, the two have changed places. */
+INLINE void FN(transpose)(VEC *v)
+{
+#if MG_VBYTES
+    UNROLL
+    for (int round = 1; round < LANES; round *= 2) {
+        VEC next[LANES];
+        UNROLL
+        for (int i = 0; i < LANES / 2; i++) {
+            next[2 * i] = TURNS_LOWER(v[i], v[i + LANES / 2]);
+            next[2 * i + 1] = TURNS_UPPER(v[i], v[i + LANES / 2]);
+        }
+        memcpy(v, next, sizeof next);
+    }
+#else
+    (void)v;
+#endif
+}

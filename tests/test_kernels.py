@@ -102,8 +102,10 @@ def matmul_cases() -> Iterator[Case]:
     sizes = itertools.chain(
         itertools.product((0, 1, 5, 12, 25), (0, *CHANNELS, *WIDE), (0, 1, 2, 7)),
         itertools.product(range(1, 27), (1, 5, 17, 33, 53), (3,)),  # every height of a tile
-        itertools.product((1, 7, 13), (1, 19, 40), (255, 256, 257, 512, 513, 700)),  # k is sliced
-        [(95, 9, 9), (96, 9, 9), (97, 9, 9), (200, 3, 300)],  # blocks of rows
+        itertools.product((1, 7, 13), (1, 19, 40), (191, 192, 193, 384, 385, 770)),  # k is sliced
+        itertools.product((63, 64, 65), (16, 40), (5, 17)),  # b is packed from a height on
+        itertools.product((3, 14), (31, 32, 33, 63, 65, 127, 129, 255, 257), (6, 19)),  # so is a
+        [(513, 3, 3), (2, 513, 20), (530, 523, 2)],  # blocks
         THREADED_MATMULS,
     )
     for m, n, k in sizes:
@@ -645,6 +647,18 @@ def test_matmul_takes_any_strides(dtype: npt.DTypeLike, isa: str) -> None:
                     expected,
                     err_msg=f"{name_a} times {name_b}, {m} {n} {k}",
                 )
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_matmul_gives_a_row_the_same_bits_in_any_company(dtype: npt.DTypeLike, isa: str) -> None:
+    for m, n, k in ((71, 1, 50), (71, 10, 400), (71, 48, 33), (540, 133, 20)):
+        a, b = numbers(m, k).astype(dtype), numbers(k, n).astype(dtype)
+        whole = _kernels.matmul(a, b, isa=isa, threads=1)
+        for rows in (1, 2, 12, 13, 64, 65, m):
+            for av, bv in itertools.product((a, np.asfortranarray(a)), (b, np.asfortranarray(b))):
+                part = _kernels.matmul(av[m - rows :], bv, isa=isa, threads=2)
+                assert part.tobytes() == whole[m - rows :].tobytes(), (rows, m, n, k)
 
 
 def test_matmul_takes_a_matrix_and_its_transpose() -> None:
