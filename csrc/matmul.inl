@@ -22,11 +22,14 @@ typedef struct FN(product) {
     ptrdiff_t m, n, k;
     const REAL *a, *b;
     ptrdiff_t ars, acs, brs, bcs;
+    const REAL *bias;
+    int relu;
     REAL *c, *scratch;
     ptrdiff_t block_rows, block_cols, row_blocks, col_blocks;
 } FN(product);
 
-static ptrdiff_t FN(slice)(ptrdiff_t k) { return CEIL_DIV(k, CEIL_DIV(k, SLICE)); } /* the longest */
+static ptrdiff_t FN(slices)(ptrdiff_t k) { return MAX(1, CEIL_DIV(k, SLICE)); }
+static ptrdiff_t FN(slice)(ptrdiff_t k) { return CEIL_DIV(k, FN(slices)(k)); } /* the longest */
 
 /* LANES lines of LANES numbers `along` K, `line` apart, turned into LANES vectors `wide` apart;
    there are `lines` of them, zeros stand for the others */
@@ -91,7 +94,7 @@ static void FN(product_task)(const void *context, ptrdiff_t index, int thread)
     const ptrdiff_t rows = MIN(s->block_rows, s->m - row);
     const ptrdiff_t col = index % s->col_blocks * s->block_cols;
     const ptrdiff_t cols = MIN(s->block_cols, s->n - col);
-    const ptrdiff_t tiles = CEIL_DIV(rows, PANEL_ROWS), slices = CEIL_DIV(s->k, SLICE);
+    const ptrdiff_t tiles = CEIL_DIV(rows, PANEL_ROWS), slices = FN(slices)(s->k);
     REAL *packed_a = s->scratch + thread * FN(panels_size)(s->n, s->k);
     REAL *packed_b = packed_a + FN(panel_a_size)(s->k);
 
@@ -102,6 +105,7 @@ static void FN(product_task)(const void *context, ptrdiff_t index, int thread)
         const ptrdiff_t first = s->k * slice / slices, k = s->k * (slice + 1) / slices - first;
         const REAL *a = s->a + row * s->ars + first * s->acs;
         const REAL *b = s->b + col * s->bcs + first * s->brs;
+        const REAL *add = slice + 1 == slices && s->bias ? s->bias + col : NULL;
         FN(pack)(cols - plain, k, PANEL_COLS, b + plain * s->bcs, s->bcs, s->brs, packed_b);
         for (ptrdiff_t i = 0; i < tiles; i++) {
             const ptrdiff_t begin = rows * i / tiles, high = rows * (i + 1) / tiles - begin;
@@ -110,6 +114,7 @@ static void FN(product_task)(const void *context, ptrdiff_t index, int thread)
                 .a = a + begin * s->ars, .a_step = walk == ALONG ? s->ars : s->acs,
                 .b = b, .ldb = s->brs,
                 .accumulate = slice > 0,
+                .add = add, .relu = slice + 1 == slices && s->relu,
                 .c = s->c + (row + begin) * s->n + col, .ldc = s->n,
             };
             if (pack_a) {
@@ -122,6 +127,7 @@ static void FN(product_task)(const void *context, ptrdiff_t index, int thread)
             for (ptrdiff_t j = plain; j < cols; j += PANEL_COLS) {
                 t.b = packed_b + (j - plain) * k;
                 t.c = s->c + (row + begin) * s->n + col + j;
+                t.add = add ? add + j : NULL;
                 FN(strip)(pack_a ? ACROSS : walk, &t, high, MIN(PANEL_COLS, cols - j));
             }
         }
@@ -151,31 +157,32 @@ static void FN(cut)(FN(product) *s, int threads)
 
 static ptrdiff_t FN(matmul_scratch)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int threads)
 {
-    return k ? threads * FN(panels_size)(MAX(m * (n == 1), n), k) : 0;
+    return threads * FN(panels_size)(n == 1 ? m : n, k);
 }
 
 static void FN(matmul)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const REAL *a, ptrdiff_t ars,
                        ptrdiff_t acs, const REAL *b, ptrdiff_t brs, ptrdiff_t bcs,
-                       REAL *restrict c, REAL *restrict scratch, int threads)
+                       const REAL *bias, int relu, REAL *restrict c, REAL *restrict scratch, int threads)
 {
     if (m == 0 || n == 0)
         return;
-    if (k == 0) {
-        memset(c, 0, (size_t)(m * n) * sizeof *c);
-        return;
-    }
     FN(product) s = {
         .m = m, .n = n, .k = k, .a = a, .b = b,
-        .ars = ars, .acs = acs, .brs = brs, .bcs = bcs, .c = c, .scratch = scratch,
+        .ars = ars, .acs = acs, .brs = brs, .bcs = bcs,
+        .bias = bias, .relu = relu, .c = c, .scratch = scratch,
     };
     if (n == 1) { /* a column is a row lying down */
-        s.m = 1, s.n = m;
+        s.m = 1, s.n = m, s.bias = NULL, s.relu = relu && !bias;
         s.a = b, s.ars = bcs, s.acs = brs;
         s.b = a, s.brs = acs, s.bcs = ars;
     }
     threads = mg_threads_worth((double)m * (double)n * (double)k, threads);
     FN(cut)(&s, threads);
     mg_parallel_for(s.row_blocks * s.col_blocks, threads, FN(product_task), &s);
+    for (ptrdiff_t i = 0; n == 1 && bias && i < m; i++) {
+        c[i] += bias[0];
+        c[i] = relu && c[i] <= 0 ? 0 : c[i];
+    }
 }
 
 #undef PANEL_ROWS

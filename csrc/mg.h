@@ -36,12 +36,15 @@ typedef struct mg_pool2d {
 #define MG_DECLARE_TABLE(X, real)                                                                 \
     typedef struct mg_##X {                                                                       \
         /* for i < m, j < n:                                                                      \
-               c[i*n + j] = sum over p < k of a[i*ars + p*acs] * b[p*brs + j*bcs]                 \
+               c[i*n + j] = bias[j] + sum over p < k of a[i*ars + p*acs] * b[p*brs + j*bcs]       \
+           or, with `relu`, max(that, 0), where NaN stays NaN. bias may be NULL. A row comes out  \
+           the same, bit for bit, whatever other rows there are.                                  \
            Strides may have any sign: a transposed matrix is one with its strides swapped. */     \
         void (*matmul)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,                                     \
                        const real *a, ptrdiff_t ars, ptrdiff_t acs,                               \
                        const real *b, ptrdiff_t brs, ptrdiff_t bcs,                               \
-                       real *restrict c, real *restrict scratch, int threads);                    \
+                       const real *bias, int relu, real *restrict c,                              \
+                       real *restrict scratch, int threads);                                      \
         ptrdiff_t (*matmul_scratch)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int threads);          \
                                                                                                   \
         /* for j < n: y[j] = sum over i < m of x[i*n + j] */                                      \

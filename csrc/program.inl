@@ -246,7 +246,8 @@ static void sgd(const mg_step *s, float rate)
 static void dense_back(const mg_step *s, const mg_run *r)
 {
     const ptrdiff_t rows = r->n * s->r;
-    matmul_f32(s->k, s->units, rows, s->x, 1, s->k, s->dy, s->units, 1, s->dw, r->scratch, r->threads);
+    matmul_f32(s->k, s->units, rows, s->x, 1, s->k, s->dy, s->units, 1, NULL, 0, s->dw,
+               r->scratch, r->threads);
     if (s->db)
         sum_rows_f32(rows, s->units, s->dy, s->db, r->scratch, r->threads);
 }
@@ -270,18 +271,15 @@ static void program_run(const mg_step *steps, ptrdiff_t count, mg_run *r)
         const ptrdiff_t pixels = conv.n * conv.oh * conv.ow;
         switch (s->op) {
         case MG_DENSE:
-            matmul_f32(rows, s->units, s->k, s->x, s->k, 1, s->w, s->units, 1, s->y, scratch, threads);
-            for (ptrdiff_t i = 0; s->bias && i < rows; i++)
-                for (ptrdiff_t j = 0; j < s->units; j++)
-                    s->y[i * s->units + j] += s->bias[j];
-            if (s->flag)
-                relu_in_place(s->y, rows * s->units, r);
+            matmul_f32(rows, s->units, s->k, s->x, s->k, 1, s->w, s->units, 1, s->bias, s->flag, s->y,
+                       scratch, threads);
             break;
         case MG_DENSE_DW:
             dense_back(s, r);
             break;
         case MG_DENSE_DX:
-            matmul_f32(rows, s->k, s->units, s->dy, s->units, 1, s->w, 1, s->units, s->dx, scratch, threads);
+            matmul_f32(rows, s->k, s->units, s->dy, s->units, 1, s->w, 1, s->units, NULL, 0, s->dx,
+                       scratch, threads);
             break;
         case MG_CONV2D:
             conv2d_f32(&conv, s->x, s->w, s->bias, s->y, scratch, threads);

@@ -4,12 +4,13 @@
        for r < rows, j < cols:
            c[r*ldc + j] = start + sum over s < segments, p < k of a(s, p, r) * b[(s*k + p)*ldb + j]
 
-   where start is bias[j], or 0 without a bias, or the old c[r*ldc + j] with `accumulate`, and
+   where start is bias[j], or 0 without a bias, or the old c[r*ldc + j] with `accumulate`; add[j],
+   if there is one, is added at the end, and `relu` makes that max(c, 0), where NaN stays NaN; and
        a(s, p, r) = a[s*a_segment + r*a_step + p]   along K ("ALONG": K is contiguous)
                   = a[s*a_segment + p*a_step + r]   across K ("ACROSS": rows are contiguous).
    A convolution's image row is such an A: neighbouring pixels' windows are sw*C apart, a window is
    kh segments (image rows) of kw*C adjacent numbers. b is readable, and bias too, up to a multiple
-   of LANES columns; c is touched only where it exists. */
+   of LANES columns; c and add are touched only where they exist. */
 typedef struct FN(tile) {
     ptrdiff_t segments, k;
     const REAL *a;
@@ -18,6 +19,8 @@ typedef struct FN(tile) {
     ptrdiff_t ldb;
     const REAL *bias;
     int accumulate;
+    const REAL *add;
+    int relu;
     REAL *c;
     ptrdiff_t ldc;
 } FN(tile);
@@ -34,13 +37,32 @@ typedef struct FN(tile) {
 #endif
 #define ROWS_MOST 12
 
-/* c (rows x cols, ldc apart) = x (pitch apart), or += with `accumulate` */
-static void FN(store_columns)(const REAL *x, ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t cols,
-                              REAL *c, ptrdiff_t ldc, int accumulate)
+/* What follows the sums x (pitch apart), and is not just storing whole vectors. */
+static void FN(finish)(const FN(tile) *t, const REAL *x, ptrdiff_t pitch, ptrdiff_t row,
+                       ptrdiff_t rows, ptrdiff_t col, ptrdiff_t cols)
 {
-    for (ptrdiff_t r = 0; r < rows; r++)
-        for (ptrdiff_t j = 0; j < cols; j++)
-            c[r * ldc + j] = accumulate ? c[r * ldc + j] + x[r * pitch + j] : x[r * pitch + j];
+    const VEC zero = SPLAT((REAL)0);
+    for (ptrdiff_t j = 0; j < cols; j += LANES) {
+        const ptrdiff_t lanes = MIN(LANES, cols - j);
+        VEC add = zero;
+        if (t->add)
+            FN(load_some)(&add, t->add + col + j, lanes);
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            REAL *to = t->c + (row + r) * t->ldc + col + j;
+            VEC v = LOAD(x + r * pitch + j), old;
+            if (t->accumulate) {
+                FN(load_some)(&old, to, lanes);
+                v = old + v;
+            }
+            if (t->add)
+                v += add;
+            if (t->relu) {
+                const FN(lanes) below = ~(GREATER(v, zero) | UNORDERED(v));
+                FN(select)(&v, &below, &zero);
+            }
+            FN(store_some)(to, &v, lanes);
+        }
+    }
 }
 
 /* rows, vectors and across are constants where this is inlined: the loops over them vanish */
@@ -77,7 +99,7 @@ INLINE void FN(tile_body)(const int rows, const int vectors, const int across,
     }
 
     REAL *c = t->c + row * t->ldc + col;
-    if (cols == vectors * LANES) {
+    if (cols == vectors * LANES && !t->add && !t->relu) {
         UNROLL
         for (int r = 0; r < rows; r++) {
             UNROLL
@@ -88,14 +110,14 @@ INLINE void FN(tile_body)(const int rows, const int vectors, const int across,
         }
         return;
     }
-    REAL spill[ROWS_MOST * 4 * LANES]; /* the last columns: whole vectors here, then what exists */
+    REAL spill[ROWS_MOST * 4 * LANES];
     UNROLL
     for (int r = 0; r < rows; r++) {
         UNROLL
         for (int v = 0; v < vectors; v++)
             STORE(spill + (r * vectors + v) * LANES, acc[r][v]);
     }
-    FN(store_columns)(spill, vectors * LANES, rows, cols, c, t->ldc, t->accumulate);
+    FN(finish)(t, spill, vectors * LANES, row, rows, col, cols);
 }
 
 /* one function per width and walk, with a case for each height up to ROWS_<width> */

@@ -20,7 +20,8 @@ cdef extern from "mg.h" nogil:
         void (*matmul)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
                        const float *a, Py_ssize_t ars, Py_ssize_t acs,
                        const float *b, Py_ssize_t brs, Py_ssize_t bcs,
-                       float *c, float *scratch, int threads) noexcept nogil
+                       const float *bias, int relu, float *c, float *scratch,
+                       int threads) noexcept nogil
         Py_ssize_t (*matmul_scratch)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, int threads) noexcept nogil
         void (*sum_rows)(Py_ssize_t m, Py_ssize_t n, const float *x, float *y,
                          float *scratch, int threads) noexcept nogil
@@ -64,7 +65,8 @@ cdef extern from "mg.h" nogil:
         void (*matmul)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
                        const double *a, Py_ssize_t ars, Py_ssize_t acs,
                        const double *b, Py_ssize_t brs, Py_ssize_t bcs,
-                       double *c, double *scratch, int threads) noexcept nogil
+                       const double *bias, int relu, double *c, double *scratch,
+                       int threads) noexcept nogil
         Py_ssize_t (*matmul_scratch)(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, int threads) noexcept nogil
         void (*sum_rows)(Py_ssize_t m, Py_ssize_t n, const double *x, double *y,
                          double *scratch, int threads) noexcept nogil

@@ -210,12 +210,14 @@ cdef matmul_(real *which, a, b, const mg_isa *isa, int threads):
             isa.f32.matmul(m, n, k, &av[0, 0], av.strides[0] // <Py_ssize_t>sizeof(real),
                            av.strides[1] // <Py_ssize_t>sizeof(real), &bv[0, 0],
                            bv.strides[0] // <Py_ssize_t>sizeof(real),
-                           bv.strides[1] // <Py_ssize_t>sizeof(real), &c[0, 0], &scratch[0], threads)
+                           bv.strides[1] // <Py_ssize_t>sizeof(real), NULL, 0, &c[0, 0], &scratch[0],
+                           threads)
         else:
             isa.f64.matmul(m, n, k, &av[0, 0], av.strides[0] // <Py_ssize_t>sizeof(real),
                            av.strides[1] // <Py_ssize_t>sizeof(real), &bv[0, 0],
                            bv.strides[0] // <Py_ssize_t>sizeof(real),
-                           bv.strides[1] // <Py_ssize_t>sizeof(real), &c[0, 0], &scratch[0], threads)
+                           bv.strides[1] // <Py_ssize_t>sizeof(real), NULL, 0, &c[0, 0], &scratch[0],
+                           threads)
     return out
 
 

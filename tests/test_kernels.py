@@ -661,6 +661,31 @@ def test_matmul_gives_a_row_the_same_bits_in_any_company(dtype: npt.DTypeLike, i
                 assert part.tobytes() == whole[m - rows :].tobytes(), (rows, m, n, k)
 
 
+DENSE = """
+import numpy as np
+from micrograd_ext import _kernels
+from micrograd_ext._program import Executor
+random = np.random.default_rng(0)
+for m, n, k in [(m, n, k) for m in (1, 13, 70) for n in (1, 10, 16, 53) for k in (1, 40, 800)]:
+    x, w, bias = (random.standard_normal(s, np.float32) for s in ((m, k), (k, n), n))
+    x[0, 0] = np.nan
+    product = _kernels.matmul(x, w)
+    for b, relu in ((bias, False), (bias, True), (None, False), (None, True)):
+        y = np.full((m, n), 7, np.float32)
+        dense = {"x": x, "w": w, "bias": b, "y": y, "r": 1, "k": k, "units": n, "relu": relu}
+        Executor([("dense", dense)], m).run(0, m)
+        expected = product if b is None else product + b
+        np.testing.assert_array_equal(y, np.maximum(expected, 0) if relu else expected)
+"""
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_matmul_adds_a_bias_and_takes_the_relu(isa: str) -> None:
+    """As in a program's dense step: just like numpy does both afterwards."""
+    done = run_python(DENSE, MICROGRAD_EXT_ISA=isa)
+    assert done.returncode == 0, done.stderr
+
+
 def test_matmul_takes_a_matrix_and_its_transpose() -> None:
     a = numbers(20, 11)
     np.testing.assert_allclose(_kernels.matmul(a, a.T), np.einsum("ik,jk->ij", a, a), atol=1e-13)
