@@ -1,6 +1,6 @@
 """Speed beside the peers that are installed; `pip install '.[bench]'` brings them.
 
-    python -m benchmarks kernels            # one of: kernels, lenet, matmul, scalar
+    python -m benchmarks kernels            # or one of the others, see --help
     python -m benchmarks lenet --help
     python -m benchmarks matmul --json matmul.json
 
@@ -15,10 +15,20 @@ import platform
 import sys
 from pathlib import Path
 
-from . import kernels, lenet, matmul, scalar
+from . import imports, kernels, lenet, lenet5, matmul, memory, mlp, predict, scalar
 from ._timing import Result
 
-BENCHMARKS = {"kernels": kernels, "lenet": lenet, "matmul": matmul, "scalar": scalar}
+BENCHMARKS = {
+    "import": imports,
+    "kernels": kernels,
+    "lenet": lenet,
+    "lenet5": lenet5,
+    "matmul": matmul,
+    "memory": memory,
+    "mlp": mlp,
+    "predict": predict,
+    "scalar": scalar,
+}
 
 
 def main() -> None:
@@ -50,7 +60,7 @@ def main() -> None:
         write(options.json, options.benchmark, results)
 
 
-def write(path: str, benchmark: str, results: list[Result]) -> None:
+def write(path: str, benchmark: str, results: list[Result] | list[memory.Memory]) -> None:
     """The figures as JSON."""
     found = {
         "benchmark": benchmark,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from statistics import median
@@ -28,6 +29,17 @@ def import_torch(threads: int) -> Any:
         return None
     torch.set_num_threads(threads)
     return torch
+
+
+def import_jax(threads: int) -> Any:
+    """JAX, told its number of threads; None, and a word, where it is not installed."""
+    os.environ |= {"JAX_PLATFORMS": "cpu", "NPROC": str(threads)}  # XLA reads them as it starts
+    try:
+        import jax  # noqa: PLC0415 - optional
+    except ImportError:
+        print("JAX is not installed: it is left out")
+        return None
+    return jax
 
 
 def interleave(
