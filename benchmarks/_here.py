@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from micrograd_ext import layers, models
 from micrograd_ext.utils import to_categorical
 
 from ._models import CLASSES, Network
 
 
-def build(network: Network) -> models.Sequential:
-    """The network, compiled to train with Adam."""
+def build(network: Network, of_bytes: bool = False) -> models.Sequential:
+    """The network, compiled to train with Adam; of_bytes: on images that are not scaled yet."""
     model = models.Sequential([layers.Input(shape=network.shape)])
+    if of_bytes:
+        model.add(layers.Rescaling(1 / 255))
     for filters, size, padding in network.convolutions:
         model.add(layers.Conv2D(filters, size, padding=padding, activation="relu"))
         model.add(layers.MaxPooling2D(2))
@@ -29,5 +33,5 @@ def build(network: Network) -> models.Sequential:
 
 def train(network: Network, x: Any, y: Any, batch_size: int) -> Callable[[], object]:
     """An epoch on images x (N, ...) with labels y (N,)."""
-    model, labels = build(network), to_categorical(y, CLASSES)
+    model, labels = build(network, x.dtype == np.uint8), to_categorical(y, CLASSES)
     return lambda: model.fit(x, labels, batch_size=batch_size, verbose=0)

@@ -41,7 +41,10 @@ def feedable(torch: Any, x: Any) -> Any:
 
 
 def train(torch: Any, network: Network, x: Any, y: Any, batch_size: int) -> Callable[[], object]:
-    """An epoch on images x (N, ...) with labels y (N,): no data loader in the way."""
+    """An epoch on images x (N, ...) with labels y (N,): no data loader in the way.
+
+    Bytes are scaled a batch at a time.
+    """
     model = build(torch, network)
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     images, labels = feedable(torch, x), torch.from_numpy(y.astype(np.int64))
@@ -52,7 +55,8 @@ def train(torch: Any, network: Network, x: Any, y: Any, batch_size: int) -> Call
         for part in torch.randperm(len(images)).split(batch_size):
             wanted = labels.index_select(0, part)
             optimizer.zero_grad(set_to_none=True)
-            scores = model(images.index_select(0, part))
+            batch = images.index_select(0, part)
+            scores = model(batch if images.is_floating_point() else batch.float().div_(255))
             loss = cross_entropy(scores, wanted)
             loss.backward()
             optimizer.step()

@@ -1,7 +1,8 @@
 """Memory of a process that trains an epoch of LeNet, here and in PyTorch.
 
 Each contender has a process of its own, which imports, reads the images as bytes from one file,
-makes them float32 from 0 to 1, and trains: batch 64, Adam. What is in memory is what Linux says:
+makes them float32 from 0 to 1, and trains: batch 64, Adam. Once more, it trains on the bytes, and
+scales a batch at a time. What is in memory is what Linux says:
 VmRSS of /proc/self/status after the import, VmHWM, the most there was, over all, and once more for
 the training alone, its images included. (getrusage's ru_maxrss is no good here: it begins with the
 memory of the process that started this one.)
@@ -38,7 +39,10 @@ from benchmarks._models import LENET, normalised
 
 with np.load({data!r}) as data:
     x, y = data["x"], data["y"]
-x = normalised(x, LENET)
+if {floats}:
+    x = normalised(x, LENET)
+else:
+    x = x.reshape(len(x), *LENET.shape)
 print(memory("VmHWM"))
 with open("/proc/self/clear_refs", "w") as reset:
     reset.write("5")  # VmHWM
@@ -82,19 +86,22 @@ def run(options: argparse.Namespace) -> list[Memory]:
         print("PyTorch is not installed: it is left out")
         contenders.remove("torch")
     x, y = _mnist.load(options)
+    floats = ("after the import", "at most", f"training on {len(x):,} images, at most")
+    of_bytes = ("", "images left as bytes: at most", "images left as bytes: training, at most")
     found: dict[str, dict[str, list[int]]] = {
-        work: {name: [] for name in contenders}
-        for work in ("after the import", "at most", f"training on {len(x):,} images, at most")
+        work: {name: [] for name in contenders} for work in (*floats, *of_bytes) if work
     }
     with tempfile.TemporaryDirectory() as folder:
         data = str(Path(folder, "mnist.npz"))
         np.savez(data, x=x, y=y)
         for _ in range(options.rounds):
             for name in contenders:
-                imported, loaded, trained = measure(name, data, options.batch_size, options.threads)
-                figures = (imported, max(loaded, trained), trained)
-                for sizes, figure in zip(found.values(), figures, strict=True):
-                    sizes[name].append(figure)
+                for works in (floats, of_bytes):
+                    imported, loaded, trained = measure(name, data, works is floats, options)
+                    figures = (imported, max(loaded, trained), trained)
+                    for work, figure in zip(works, figures, strict=True):
+                        if work:
+                            found[work][name].append(figure)
     results = [
         Memory(work, {name: median(sizes[name]) for name in contenders})
         for work, sizes in found.items()
@@ -104,10 +111,12 @@ def run(options: argparse.Namespace) -> list[Memory]:
     return results
 
 
-def measure(name: str, data: str, batch_size: int, threads: int) -> list[int]:
+def measure(name: str, data: str, floats: bool, options: argparse.Namespace) -> list[int]:
     """Bytes in a fresh process: after the import, at most until it trains, at most from then on."""
-    imports = IMPORTS[name].format(threads=threads)
-    program = PROGRAM.format(imports=imports, data=data, batch_size=batch_size)
+    imports = IMPORTS[name].format(threads=options.threads)
+    program = PROGRAM.format(
+        imports=imports, data=data, floats=floats, batch_size=options.batch_size
+    )
     done = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
