@@ -136,6 +136,9 @@ class Slower(optimizers.Adam):
     def rate(self) -> float:
         return super().rate() / self.iterations
 
+    def update(self, x: Array, dx: Array, *state: Array) -> None:
+        super().update(x, dx / 4, *state)
+
 
 class Backwards(optimizers.SGD):
     """Not at all SGD."""
