@@ -24,6 +24,11 @@ enum { ALONG = 0, ACROSS = 1 }; /* how a tile walks A: see tile.inl */
 #define INLINE static inline
 #define UNROLL
 #endif
+#if defined(__GNUC__)
+#define SOON_WRITTEN(p) __builtin_prefetch(p, 1)
+#else
+#define SOON_WRITTEN(p) ((void)(p))
+#endif
 
 #define REAL float
 #define REAL_BYTES 4

@@ -128,6 +128,10 @@ static void FN(product_task)(const void *context, ptrdiff_t index, int thread)
                 t.b = packed_b + (j - plain) * k;
                 t.c = s->c + (row + begin) * s->n + col + j;
                 t.add = add ? add + j : NULL;
+                for (ptrdiff_t r = 0; r < high; r++) { /* the tile gets to C at its very end */
+                    SOON_WRITTEN(t.c + r * s->n);
+                    SOON_WRITTEN(t.c + r * s->n + MIN(LANES, cols - j - 1));
+                }
                 FN(strip)(pack_a ? ACROSS : walk, &t, high, MIN(PANEL_COLS, cols - j));
             }
         }
