@@ -52,6 +52,8 @@ INLINE void hyperbolic_tangent(VEC *y, const VEC *x)
     near = near * square + SPLAT(1.33314422036e-1f);
     near = near * square + SPLAT(-3.33332819422e-1f);
     near = near * square * v + v;
+    mask = EQUAL(v, zero); /* -0 + 0 would be 0 */
+    FN(select)(&near, &mask, &v);
     mask = GREATER(size, SPLAT(0.625f));
     FN(select)(&near, &mask, &far);
     *y = near;

@@ -79,10 +79,14 @@ INLINE void each_number(const int function, const int back, const activating *s,
             to = back ? g * slope : v * slope + offset;
             break;
         case MG_SIGMOID:
-            if (!back) {
-                to = zero - v;
+            if (!back) { /* 1 / (1 + e ** -v), or e ** v / (1 + e ** v): no power is inf */
+                mask = GREATER(v, zero);
+                g = zero - v;
+                FN(select)(&to, &mask, &g);
                 exponential(&to, &to);
-                to = one / (one + to);
+                v = to + one;
+                FN(select)(&to, &mask, &one);
+                to = to / v;
             } else
                 to = g * v * (one - v);
             break;

@@ -41,10 +41,50 @@ cdef Py_ssize_t address(str name, array, dtypes) except 0:
     return array.ctypes.data
 
 
-cdef int set_step(mg_step *s, str op, dict operands) except -1:
+def _place(what, name, names):
+    """Where it is among the names."""
+    if name not in names:
+        raise ValueError(f"{what}: expected one of {', '.join(names)}, got {name!r}")
+    return names.index(name)
+
+
+def _sizes(op, dict o, n):
+    """How many numbers each operand of a step must have for n examples: all that it needs."""
+    if op in ("adam", "sgd"):
+        units = o["units"]
+        memory = ("m", "v") if op == "adam" else ("v",) if o.get("v") is not None else ()
+        return dict.fromkeys(("y", "dy", *memory), units)
+    if op == "softmax_loss":
+        return dict.fromkeys(("x", "y", "labels"), n * o["units"]) | {"loss": n}
+    if op in ("activation", "activation_dx"):
+        names = ("x", "y") if op == "activation" else ("y", "dy", "dx")
+        return dict.fromkeys(names, n * o["r"] * o["units"])
+    if op.startswith("dense"):
+        rows, k, units = n * o["r"], o["k"], o["units"]
+        sizes = {"x": rows * k, "w": k * units, "bias": units, "y": rows * units, "dy": rows * units,
+                 "dx": rows * k, "dw": k * units, "db": units}
+    elif op.startswith("conv2d"):
+        h, w, c, kh, kw, f, _, _, _, _, oh, ow = o["conv"]
+        ph, pw = o.get("window", (1, 1))
+        out = n * (oh // ph) * (ow // pw) * f
+        sizes = {"x": n * h * w * c, "w": kh * kw * c * f, "bias": f, "y": out, "dy": out,
+                 "winner": out, "dx": n * h * w * c, "dw": kh * kw * c * f, "db": f}
+    else:
+        h, w, c, _, _, _, _, _, _, oh, ow = o["pool"]
+        sizes = {"x": n * h * w * c, "y": n * oh * ow * c, "dy": n * oh * ow * c,
+                 "winner": n * oh * ow * c, "dx": n * h * w * c}
+    names = {"w": ("x", "dy", "dw", "db", "winner"), "x": ("dy", "w", "dx", "winner"),
+             "": ("x", "w", "bias", "y", "winner")}[op.partition("_d")[2]]
+    return {name: size for name, size in sizes.items()
+            if name in names and (name not in ("bias", "db") or o.get(name) is not None)
+            and (name != "w" or "pool2d" not in op or "relu" in op)
+            and (name != "winner" or "pool" in op)}
+
+
+cdef int set_step(mg_step *s, str op, dict operands, Py_ssize_t n) except -1:
     cdef mg_conv2d *c = &s.conv
     cdef mg_pool2d *p = &s.pool
-    s.op = OPS.index(op)
+    s.op = _place("op", op, OPS)
     for name, value in operands.items():
         if value is None:
             continue
@@ -58,7 +98,7 @@ cdef int set_step(mg_step *s, str op, dict operands) except -1:
         elif name == "pool":
             p.h, p.w, p.c, p.kh, p.kw, p.sh, p.sw, p.top, p.left, p.oh, p.ow = value
         elif name == "function":
-            s.flag = FUNCTIONS.index(value)
+            s.flag = _place(f"{op}: function", value, FUNCTIONS)
         elif name in ("relu", "from_logits"):
             s.flag = bool(value)
         elif name == "r":
@@ -73,6 +113,15 @@ cdef int set_step(mg_step *s, str op, dict operands) except -1:
             s.a, s.b, s.c = value
         else:
             raise ValueError(f"{op}: no step has an operand called {name!r}")
+    try:
+        sizes = _sizes(op, operands, n)
+    except KeyError as missing:
+        raise ValueError(f"{op}: expected the operand {missing}") from None
+    for name, size in sizes.items():
+        array = operands.get(name)
+        if array is None or array.size < size:
+            raise ValueError(f"{op}: {name}: expected an array of {size} numbers at least, "
+                             f"got {getattr(array, 'shape', None)}")
     return 0
 
 
@@ -119,7 +168,7 @@ cdef class Executor:
     cdef const mg_isa *isa
     cdef mg_run r
     cdef mg_feed feeds[2]
-    cdef object arrays, room, fed
+    cdef object arrays, ops, room, fed
 
     def __cinit__(self, list steps, Py_ssize_t capacity):
         self.count, self.capacity = len(steps), capacity
@@ -127,20 +176,31 @@ cdef class Executor:
         if self.steps == NULL:
             raise MemoryError
         self.arrays = [operands for _, operands in steps]
+        self.ops = [op for op, _ in steps]
         self.fed = [None, None]
         self.isa = find_isa(None)
         self.examples = 2**62
         for i, (op, operands) in enumerate(steps):
-            set_step(&self.steps[i], op, operands)
+            set_step(&self.steps[i], op, operands, capacity)
 
     def __dealloc__(self):
         PyMem_Free(self.steps)
+
+    def rebind(self, list steps):
+        """Take the same steps, with other arrays of the same sizes."""
+        if [op for op, _ in steps] != self.ops:
+            raise ValueError(f"rebind: expected the steps {', '.join(self.ops)}")
+        self.arrays = [operands for _, operands in steps]
+        for i, (op, operands) in enumerate(steps):
+            set_step(&self.steps[i], op, operands, self.capacity)
 
     def feed(self, int slot, array, to, float scale=1.0, float offset=0.0):
         """Let batches' examples come from `array` (N, ...) to `to`: each number * scale + offset.
 
         slot: 0 or 1: two arrays may be fed. None instead of an array: nothing any more.
         """
+        if not 0 <= slot < FEEDS:
+            raise IndexError(f"feed: slot: expected 0 to {FEEDS - 1}, got {slot}")
         cdef mg_feed *f = &self.feeds[slot]
         self.fed[slot] = None
         f.size = 0
@@ -149,10 +209,10 @@ cdef class Executor:
             return
         if array.dtype not in KINDS:
             raise TypeError(f"feed: expected float32, float64 or uint8, got {array.dtype}")
-        if array[:1].size != to[:1].size or not array.flags.aligned:
+        if array.shape[1:] != to.shape[1:] or len(to) < self.capacity:
             raise ValueError(f"feed: expected examples like those of {to.shape}, got {array.shape}")
-        if len(array) and not array[0].flags.c_contiguous:
-            raise ValueError("feed: expected examples that are dense")
+        if len(array) and not (array[0].flags.c_contiguous and array.flags.aligned):
+            raise ValueError("feed: expected examples that are dense and aligned")
         f.from_ = <const char *><Py_ssize_t>array.ctypes.data
         f.to = <float *>address("feed", to, (np.float32,))
         f.kind = KINDS[array.dtype]
@@ -162,24 +222,29 @@ cdef class Executor:
         self.examples = min(self.examples, len(array))
         f.size = to[:1].size
 
-    def run(self, Py_ssize_t first, Py_ssize_t n, order=None, double rate=0.0):
+    def run(self, Py_ssize_t first, Py_ssize_t n, order=None, double rate=0.0, numbers=None):
         """Run all steps on the examples `first` to first + n, or on those that `order` has there.
 
-        rate: of the optimizer's step, if there is one.
+        rate, numbers: of the optimizer's step, if the last one is one.
         """
         cdef const int64_t[::1] places
         cdef const int64_t *at = NULL
         cdef int threads = find_threads(None)
         cdef int slot
-        cdef Py_ssize_t size
+        cdef Py_ssize_t size, place
+        cdef mg_step *last
         if not 0 < n <= self.capacity:
             raise ValueError(f"run: n: expected 1 to {self.capacity} examples, got {n}")
-        if first < 0 or first + n > self.examples:
+        if first < 0 or first > self.examples - n:
             raise ValueError(f"run: expected examples up to {self.examples}, got {first + n}")
         if order is not None:
             places = order
             if places.shape[0] != self.examples:
                 raise ValueError(f"run: order: expected {self.examples} places, got {len(order)}")
+            for place in range(first, first + n):
+                if not 0 <= places[place] < self.examples:
+                    raise ValueError(f"run: order: expected places below {self.examples}, "
+                                     f"got {places[place]}")
             at = &places[first]
         if n > self.known_n or threads != self.known_threads:
             size = self.isa.program.scratch(self.steps, self.count, n, threads)
@@ -187,6 +252,9 @@ cdef class Executor:
             where = <Py_ssize_t>self.room.ctypes.data
             self.r.scratch = <float *><Py_ssize_t>((where + 63) // 64 * 64)
             self.known_n, self.known_threads = n, threads
+        if numbers is not None and self.count:
+            last = &self.steps[self.count - 1]
+            last.a, last.b, last.c = numbers
         self.r.n, self.r.rate, self.r.threads = n, rate, threads
         with nogil:
             for slot in range(FEEDS):

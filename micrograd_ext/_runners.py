@@ -18,7 +18,7 @@ from ._fusion import fuse
 from .callbacks import Logs
 from .layers import Shape
 from .metrics import CategoricalAccuracy, MeanMetricWrapper, accuracy, categorical_accuracy
-from .program import NotLoweredError, Program, feedable, lower
+from .program import NO_UPDATE, NotLoweredError, Program, feedable, lower
 from .tensor import Array, Tensor, no_grad
 
 if TYPE_CHECKING:
@@ -27,7 +27,13 @@ if TYPE_CHECKING:
 Examples: TypeAlias = tuple[Array, ...]
 
 #: Attributes of an optimizer that change as it works; a program asks for them at every step.
-LIVE = {"iterations", "learning_rate", "variables", "_state"}
+LIVE = {"iterations", "learning_rate", "variables", "_state"} | {
+    "beta_1",
+    "beta_2",
+    "epsilon",
+    "momentum",
+    "nesterov",
+}
 
 
 class Runner:
@@ -151,28 +157,31 @@ class Lowered(Runner):
         assert optimizer is not None
         assert program.parameters is not None
         if not program.fresh:  # a callback gave a weight another array
-            program.parameters.adopt()
-        rate = 0.0
+            program.follow()
+        update = NO_UPDATE
         if program.updates:
             optimizer.iterations += 1
-            rate = optimizer.rate()
-        program.run(first, n, order, rate)
+            update = optimizer.rate(), optimizer.numbers()
+        program.run(first, n, order, NO_UPDATE if program.labels is None else update)
         if program.labels is None:
-            y = Tensor(program.output[:n])
+            y = Tensor(program.output[:n].copy())
             y_pred = ops.softmax(y) if program.logits else y
             self.loss(self.batch(1, first, n, order), y_pred).backward()
-            program.back(n, np.zeros(y.shape) if y.grad is None else y.grad, rate)
+            program.back(n, np.zeros(y.shape) if y.grad is None else y.grad, update)
         if not program.updates:
             optimizer.apply(program.parameters.grads)
         self._tell_others(n)
 
     def test(self, first: int, n: int) -> None:
         """See `Runner.test`."""
-        self.program.run(first, n)
-        if self.program.labels is None:
+        program = self.program
+        if not program.fresh:
+            program.follow()
+        program.run(first, n)
+        if program.labels is None:
             with no_grad():
-                y_pred = Tensor(self.program.output[:n], requires_grad=False)
-                y_pred = ops.softmax(y_pred) if self.program.logits else y_pred
+                y_pred = Tensor(program.output[:n].copy(), requires_grad=False)
+                y_pred = ops.softmax(y_pred) if program.logits else y_pred
                 self.loss(self.batch(1, first, n, None), y_pred)
         self._tell_others(n)
 
@@ -196,7 +205,7 @@ class Lowered(Runner):
         program = self.program
         if program.labels is not None:
             for metric in self.others:
-                metric.update_state(program.labels[:n], program.output[:n])
+                metric.update_state(program.labels[:n].copy(), program.output[:n].copy())
 
     def logs(self) -> Logs:
         """See `Runner.logs`."""
@@ -229,81 +238,74 @@ class Programs:
     """A model's programs for fit, evaluate and predict, made when first asked for.
 
     Who runs one takes it out and puts it back: what comes in between, from a callback or another
-    thread, gets one of its own.
+    thread, gets one of its own. A copy of a model begins without.
     """
 
-    def __init__(self, model: Sequential) -> None:
-        self.model = model
-        self._found: dict[str, tuple[list[Any], Program | NotLoweredError]] = {}
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[list[Any], Program]] = {}
         self._told: set[str] = set()
 
-    def runner(self, purpose: str, examples: Examples, size: int) -> Runner:
+    def __reduce__(self) -> tuple[type[Programs], tuple[()]]:
+        return Programs, ()
+
+    def runner(self, model: Sequential, purpose: str, examples: Examples, size: int) -> Runner:
         """What goes through the examples for 'fit', 'evaluate' or 'predict', `size` at a time."""
-        model = self.model
         if model.run_eagerly:
             return LayerByLayer(model, examples)
-        key, program = self._take(purpose, examples, min(size, len(examples[0])))
-        if isinstance(program, NotLoweredError):
-            self._found[purpose] = key, program
-            self._tell(program)
-            return LayerByLayer(model, examples)
+        size = min(size, len(examples[0]))
+        key = _key(model, purpose)
+        program = self.find(model, purpose, key)
+        self._found.pop(purpose, None)
+        usable = program is not None and program.takes(size, *examples)
+        if program is None or not usable or not (program.parameters or program.fresh):
+            shapes = [array.shape for array in examples]
+            try:
+                program = make(model, purpose, size, shapes)
+            except NotLoweredError as why:
+                self._tell(model, why)
+                return LayerByLayer(model, examples)
+        found = program
 
         def close() -> None:
-            program.release()
-            self._found[purpose] = key, program
+            found.release()
+            self._found[purpose] = key, found
 
         try:
-            return Lowered(model, tuple(map(feedable, examples)), program, close)
+            return Lowered(model, tuple(map(feedable, examples)), found, close)
         except BaseException:
             close()
             raise
 
-    def _take(
-        self, purpose: str, examples: Examples, size: int
-    ) -> tuple[list[Any], Program | NotLoweredError]:
-        key = self._key(purpose)
-        known, program = self._found.pop(purpose, ([], None))
-        if len(known) != len(key) or not all(map(is_, known, key)):
-            program = None
-        if isinstance(program, Program) and not (
-            program.takes(examples[0][:size]) and (program.parameters or program.fresh)
-        ):
-            program = None
-        return key, program or self.make(purpose, size, [array.shape for array in examples])
-
-    def find(self, purpose: str) -> Program | NotLoweredError | None:
+    def find(self, model: Sequential, purpose: str, key: list[Any] | None = None) -> Program | None:
         """The last one, if there was one and the model is still as it was."""
-        key, program = self._found.get(purpose, ([], None))
-        return program if all(map(is_, key, self._key(purpose))) else None
+        known, program = self._found.get(purpose, ([], None))
+        key = _key(model, purpose) if key is None else key
+        same = len(known) == len(key) and all(map(is_, known, key))
+        return program if same else None
 
-    def make(self, purpose: str, size: int, shapes: Sequence[Shape]) -> Program | NotLoweredError:
-        """A new program for batches of up to `size`, or why there is none."""
-        model = self.model
-        try:
-            if calls_itself(model):
-                why = f"{type(model).__name__} has a __call__ of its own"
-                raise NotLoweredError(why, quiet=True)
-            train = purpose == "fit"
-            loss = purpose != "predict"
-            return lower(model, size, shapes, loss=loss, train=train)
-        except NotLoweredError as why:
-            return why
-
-    def _key(self, purpose: str) -> list[Any]:
-        """All that a program is made from, to be compared by identity."""
-        model = self.model
-        key = list(chain.from_iterable(vars(layer).values() for layer in model.layers))
-        key += model.layers
-        if purpose != "predict":
-            key.append(model.loss)
-        if purpose == "fit":
-            key.append(model.optimizer)
-            key += [value for name, value in vars(model.optimizer).items() if name not in LIVE]
-        return key
-
-    def _tell(self, why: NotLoweredError) -> None:
+    def _tell(self, model: Sequential, why: NotLoweredError) -> None:
         """Say, once, that and why it is slower than it could be."""
         if not why.quiet and str(why) not in self._told:
             self._told.add(str(why))
-            text = f"{self.model.name} runs layer by layer, which is slower: {why}"
+            text = f"{model.name} runs layer by layer, which is slower: {why}"
             warnings.warn(text, stacklevel=4)
+
+
+def make(model: Sequential, purpose: str, size: int, shapes: Sequence[Shape]) -> Program:
+    """A new program for batches of up to `size`; raises `NotLoweredError` if there is none."""
+    if calls_itself(model):
+        why = f"{type(model).__name__} has a __call__ of its own"
+        raise NotLoweredError(why, quiet=True)
+    return lower(model, size, shapes, loss=purpose != "predict", train=purpose == "fit")
+
+
+def _key(model: Sequential, purpose: str) -> list[Any]:
+    """All that a program is made from, to be compared by identity."""
+    key = list(chain.from_iterable(vars(layer).values() for layer in model.layers))
+    key += model.layers
+    if purpose != "predict":
+        key += [model.loss, *getattr(model.loss, "__dict__", {}).values()]
+    if purpose == "fit":
+        key.append(model.optimizer)
+        key += [value for name, value in vars(model.optimizer).items() if name not in LIVE]
+    return key

@@ -178,7 +178,7 @@ def _image_shape(layer: Layer, shape: Shape) -> tuple[int, int, int]:
     return shape[1:]  # type: ignore[return-value]
 
 
-def _windows(
+def windows(
     layer: Layer, shape: Shape, window: tuple[int, int], strides: tuple[int, int], padding: str
 ) -> tuple[int, int]:
     """How many windows fit along height and width; ValueError if none does."""
@@ -351,7 +351,7 @@ class Conv2D(_KernelLayer):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(batch, OH, OW, filters)."""
-        size = _windows(self, input_shape, self.kernel_size, self.strides, self.padding)
+        size = windows(self, input_shape, self.kernel_size, self.strides, self.padding)
         if self.built and input_shape[3] != self.kernel.shape[2]:
             raise ValueError(
                 f"{self.name}: expected images with {self.kernel.shape[2]} channels, "
@@ -399,7 +399,7 @@ class MaxPooling2D(Layer):
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(batch, OH, OW, C)."""
-        size = _windows(self, input_shape, self.pool_size, self.strides, self.padding)
+        size = windows(self, input_shape, self.pool_size, self.strides, self.padding)
         return input_shape[0], *size, input_shape[3]
 
 
@@ -470,6 +470,10 @@ class Rescaling(Layer):
         super().__init__(name=name, input_shape=input_shape)
         self.scale = _numbers(self, "scale", scale)
         self.offset = _numbers(self, "offset", offset)
+
+    def build(self, input_shape: Shape) -> None:
+        """Check that scale and offset fit; there are no weights."""
+        self.compute_output_shape(input_shape)
 
     def call(self, inputs: Tensor) -> Tensor:
         """The outputs of a batch."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _random, losses, optimizers
 from ._lookup import positive
-from ._runners import Programs
+from ._runners import Programs, Runner, make
 from ._summary import print_summary
 from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger
 from .layers import InputLayer, Layer, Shape, assign, unique_name
@@ -58,7 +58,7 @@ class Sequential:
         self._loss_mean = Mean("loss")
         self.history: History | None = None
         self.stop_training = False
-        self._programs = Programs(self)
+        self._programs = Programs()
         for layer in layers or ():
             self.add(layer)
 
@@ -163,11 +163,13 @@ class Sequential:
         if self.input_shape is not None:
             shapes.insert(0, self.input_shape)
         purpose = "predict" if self.loss is None else "fit"
-        found = self._programs.find(purpose) or self._programs.make(purpose, 32, shapes)
-        if self.run_eagerly or isinstance(found, NotLoweredError):
-            why = "it was compiled with run_eagerly" if self.run_eagerly else found
-            raise RuntimeError(f"{self.name} has no program, it runs layer by layer: {why}")
-        return found
+        try:
+            if self.run_eagerly:
+                raise NotLoweredError("it was compiled with run_eagerly")
+            return self._programs.find(self, purpose) or make(self, purpose, 32, shapes)
+        except NotLoweredError as why:
+            text = f"{self.name} has no program, it runs layer by layer: {why}"
+            raise RuntimeError(text) from None
 
     # ------------------------------------------------------------------ training
 
@@ -258,7 +260,7 @@ class Sequential:
 
         logs: Logs = {}
         self.stop_training = False
-        runner = self._programs.runner("fit", examples, size)
+        runner = self._programs.runner(self, "fit", examples, size)
         events.on_train_begin()
         try:
             for epoch in range(epochs):
@@ -272,7 +274,8 @@ class Sequential:
                         events.on_train_batch_end(number, runner.logs())
                 logs = runner.logs()
                 if checks is not None:
-                    found = self._evaluate(checks, size, events)
+                    tests = self._programs.runner(self, "evaluate", checks, size)
+                    found = self._evaluate(tests, len(checks[0]), size, events)
                     logs |= {f"val_{name}": value for name, value in found.items()}
                 events.on_epoch_end(epoch, logs)
                 if self.stop_training:
@@ -301,7 +304,8 @@ class Sequential:
         self._prepare(examples)
         bar = [ProgbarLogger()] if level else []
         params = {"epochs": 1, "steps": -(-len(examples[0]) // size), "verbose": level}
-        logs = self._evaluate(examples, size, CallbackList(bar, self, params))
+        runner = self._programs.runner(self, "evaluate", examples, size)
+        logs = self._evaluate(runner, len(examples[0]), size, CallbackList(bar, self, params))
         values = [logs["loss"], *(logs[metric.name] for metric in self._metrics)]
         return values if self._metrics else values[0]
 
@@ -318,7 +322,7 @@ class Sequential:
         self._prepare(examples)
         if len(examples[0]) == 0:
             return np.empty((0, *map(int, self.output_shape[1:])), np.float32)  # type: ignore[arg-type]
-        runner = self._programs.runner("predict", examples, size)
+        runner = self._programs.runner(self, "predict", examples, size)
         try:
             return runner.predict(size)
         finally:
@@ -384,13 +388,12 @@ class Sequential:
         if not self.built:
             self.build(examples[0].shape)
 
-    def _evaluate(self, examples: tuple[Array, ...], size: int, events: CallbackList) -> Logs:
-        runner = self._programs.runner("evaluate", examples, size)
+    def _evaluate(self, runner: Runner, count: int, size: int, events: CallbackList) -> Logs:
         runner.reset()
-        events.on_test_begin()
         logs: Logs = {}
         try:
-            for number, (first, n) in enumerate(_spans(len(examples[0]), size)):
+            events.on_test_begin()
+            for number, (first, n) in enumerate(_spans(count, size)):
                 events.on_test_batch_begin(number)
                 runner.test(first, n)
                 if events.follow_tests:

@@ -74,6 +74,10 @@ class Optimizer:
         """What multiplies step number `iterations`; the learning rate, if nothing else is said."""
         return self.learning_rate
 
+    def numbers(self) -> tuple[float, float, float]:
+        """What else a step's formula has in it, for the program's; see `csrc/program.h`."""
+        return 0.0, 0.0, 0.0
+
     def update(self, x: Array, dx: Array, *state: Array) -> None:
         """Step number `iterations` for one variable: change x, and the state, in place."""
         raise NotImplementedError(f"{type(self).__name__}.update")
@@ -104,6 +108,10 @@ class SGD(Optimizer):
         self.momentum = momentum
         self.nesterov = nesterov
         self.slots = 1 if momentum else 0
+
+    def numbers(self) -> tuple[float, float, float]:
+        """See `Optimizer.numbers`."""
+        return self.momentum, float(self.nesterov), 0.0
 
     def update(self, x: Array, dx: Array, *state: Array) -> None:
         """See `Optimizer.update`."""
@@ -147,6 +155,10 @@ class Adam(Optimizer):
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
+
+    def numbers(self) -> tuple[float, float, float]:
+        """See `Optimizer.numbers`."""
+        return self.beta_1, self.beta_2, self.epsilon
 
     def rate(self) -> float:
         """See `Optimizer.rate`: with what m and v lack as they start from 0."""

@@ -19,7 +19,7 @@ import numpy as np
 from . import activations, losses, optimizers
 from ._fusion import ConvolutionAndPooling, fuse
 from ._program import Executor
-from .layers import Activation, Conv2D, Dense, Flatten, MaxPooling2D, Rescaling, Shape
+from .layers import Activation, Conv2D, Dense, Flatten, MaxPooling2D, Rescaling, Shape, windows
 from .tensor import Array, Tensor
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ __all__ = ["NotLoweredError", "Program", "lower"]
 Pullback: TypeAlias = Callable[[Array, bool], Array]
 
 LEAKY_RELU_SLOPE = 0.2  # of `ops.leaky_relu` by default
+#: The rate of an optimizer's step, and the numbers of its formula.
+Update: TypeAlias = tuple[float, tuple[float, float, float] | None]
+NO_UPDATE: Update = (0.0, None)
+
 ALIGNMENT = 16  # numbers: a weight begins on a 64-byte boundary of the flat buffers
 
 FUNCTIONS = {
@@ -114,6 +118,7 @@ class Parameters:
         self.values, self.gradients, *self.slots = (
             _aligned(self._starts[-1]) for _ in range(2 + optimizer.slots)
         )
+        self._state: Any = None  # the optimizer's list, as it was adopted
         self._weights = list(self._views(self.values))
         self._memory = list(zip(*map(self._views, self.slots), strict=True))
         self.grads = list(self._views(self.gradients))
@@ -125,14 +130,33 @@ class Parameters:
         for start, variable in zip(self._starts, self.variables, strict=False):
             yield flat[start : start + variable.size].reshape(variable.shape)
 
+    def fit(self) -> bool:
+        """Whether the variables are still such that they can be adopted."""
+        return all(
+            v.requires_grad and v.dtype == np.float32 and v.shape == view.shape
+            for v, view in zip(self.variables, self._weights, strict=True)
+        )
+
+    @property
+    def adopted(self) -> bool:
+        """Whether Tensors and optimizer still use the flat arrays."""
+        return self._state is self.optimizer._state and all(
+            v.data is view for v, view in zip(self.variables, self._weights, strict=True)
+        )
+
     def adopt(self) -> None:
-        """Make Tensors and optimizer use the flat arrays, with the numbers that they now have."""
+        """Make Tensors and optimizer use the flat arrays, with the numbers that they now have.
+
+        Raises ValueError if there is no place for them any more.
+        """
+        if not self.fit():
+            raise ValueError("fit: a weight was given data of another shape or dtype meanwhile")
         for variable, view in zip(self.variables, self._weights, strict=True):
             if variable.data is not view:
                 view[...] = variable.data
                 variable.data = view
-        state = self.optimizer._state
-        for held, views in zip(state, self._memory, strict=False):
+        self._state = self.optimizer._state
+        for held, views in zip(self._state, self._memory, strict=False):
             for i, view in enumerate(views):
                 if held[i] is not view:
                     view[...] = held[i]
@@ -182,6 +206,10 @@ class Builder:
             return None, None
         array, gradient = tensor.data, None
         if self.parameters is not None:
+            if id(tensor) not in self.parameters.of:
+                raise NotLoweredError(f"{self.layers} uses what is none of its weights", quiet=True)
+            if any(tensor is other for other, _ in self.weights):
+                raise NotLoweredError(f"{tensor.name} is used twice", quiet=True)
             array, gradient = self.parameters.of[id(tensor)]
         elif array.dtype != np.float32 or not (array.flags.c_contiguous and array.flags.aligned):
             raise NotLoweredError(f"{tensor.name} is not a dense float32 array")
@@ -200,7 +228,9 @@ class Builder:
 def _dense(b: Builder, layer: Dense, x: Array, activation: Any) -> tuple[Array, Pullback]:
     (w, dw), (bias, db) = b.weight(layer.kernel), b.weight(layer.bias)
     assert w is not None
+    layer.compute_output_shape(x.shape)  # may object
     k, units = w.shape
+    _check_bias(layer, bias, units)
     sizes = {"r": math.prod(x.shape[1:-1]), "k": k, "units": units}
     flops = 2.0 * sizes["r"] * k * units
     y = b.buffer((*x.shape[1:-1], units))
@@ -220,13 +250,20 @@ def _dense(b: Builder, layer: Dense, x: Array, activation: Any) -> tuple[Array, 
     return y, pullback
 
 
-def _conv_sizes(layer: Conv2D, x: Array) -> tuple[int, ...]:
+def _check_bias(layer: Any, bias: Array | None, units: int) -> None:
+    if bias is not None and bias.shape != (units,):
+        raise NotLoweredError(f"{layer.name} has a bias of shape {bias.shape}", quiet=True)
+
+
+def _conv_sizes(layer: Conv2D, x: Array, kernel: Array, bias: Array | None) -> tuple[int, ...]:
     """What `csrc/mg.h` calls the numbers of an mg_conv2d, but for n."""
+    layer.compute_output_shape(x.shape)  # may object
     _, h, w, c = x.shape
-    _, oh, ow, f = layer.compute_output_shape(x.shape)
-    (kh, kw), (sh, sw) = layer.kernel_size, layer.strides
-    pads = _before(layer.padding, (h, w), (kh, kw), (sh, sw))
-    return h, w, c, kh, kw, f, sh, sw, *pads, int(oh or 0), int(ow or 0)
+    kh, kw, _, f = kernel.shape
+    _check_bias(layer, bias, f)
+    size = windows(layer, x.shape, (kh, kw), layer.strides, layer.padding)
+    pads = _before(layer.padding, (h, w), (kh, kw), layer.strides)
+    return h, w, c, kh, kw, f, *layer.strides, *pads, *size
 
 
 def _before(
@@ -241,7 +278,8 @@ def _before(
 
 def _conv2d(b: Builder, layer: Conv2D, x: Array, activation: Any) -> tuple[Array, Pullback]:
     (w, dw), (bias, db) = b.weight(layer.kernel), b.weight(layer.bias)
-    conv = _conv_sizes(layer, x)
+    assert w is not None
+    conv = _conv_sizes(layer, x, w, bias)
     _, _, c, kh, kw, f, *_, oh, ow = conv
     flops = 2.0 * oh * ow * f * kh * kw * c
     y = b.buffer((oh, ow, f))
@@ -264,7 +302,8 @@ def _conv2d(b: Builder, layer: Conv2D, x: Array, activation: Any) -> tuple[Array
 def _conv2d_relu_pool(b: Builder, both: ConvolutionAndPooling, x: Array) -> tuple[Array, Pullback]:
     layer, window = both.convolution, both.pooling.pool_size
     (w, dw), (bias, db) = b.weight(layer.kernel), b.weight(layer.bias)
-    conv = _conv_sizes(layer, x)
+    assert w is not None
+    conv = _conv_sizes(layer, x, w, bias)
     _, _, c, kh, kw, f, *_, oh, ow = conv
     rows, cols = oh // window[0], ow // window[1]
     if not rows or not cols:
@@ -295,8 +334,8 @@ def _conv2d_relu_pool(b: Builder, both: ConvolutionAndPooling, x: Array) -> tupl
 
 
 def _max_pool2d(b: Builder, layer: MaxPooling2D, x: Array) -> tuple[Array, Pullback]:
-    _, h, w, c = x.shape
     _, oh, ow, _ = layer.compute_output_shape(x.shape)
+    _, h, w, c = x.shape
     shape = (int(oh or 0), int(ow or 0), c)
     pads = _before(layer.padding, (h, w), layer.pool_size, layer.strides)
     pool = (h, w, c, *layer.pool_size, *layer.strides, *pads, *shape[:2])
@@ -318,6 +357,8 @@ def _activation(
     """function(x) in y, which may be x; done: a step has done that already."""
     if function is activations.linear:
         return x, lambda dy, wanted: dy
+    if x.ndim < 2:
+        raise NotLoweredError(f"{b.layers} has inputs that are single numbers")
     if function not in FUNCTIONS:
         name = getattr(function, "__name__", function)
         raise NotLoweredError(f"the activation {name} of {b.layers} has no step")
@@ -350,11 +391,14 @@ def _elementwise(
 
 
 def _rescaling(b: Builder, layer: Rescaling, x: Array) -> tuple[Array, Pullback]:
+    layer.compute_output_shape(x.shape)  # may object
     if np.ndim(layer.scale) or np.ndim(layer.offset):
         raise NotLoweredError(f"{layer.name} has a scale for each channel")
     if not b.steps and (b.scale, b.offset) == (1.0, 0.0):  # as the batch is gathered
         b.scale, b.offset, b.scaled_by = float(layer.scale), float(layer.offset), layer.name
         return x, lambda dy, wanted: dy
+    if x.ndim < 2:
+        raise NotLoweredError(f"{layer.name} has inputs that are single numbers")
     y = b.buffer(x.shape[1:])
     numbers = (float(layer.scale), float(layer.offset), 0.0)
     return _elementwise(b, "affine", x, y, numbers=numbers)
@@ -424,14 +468,49 @@ class Program:
         self.updates = bool(self.steps) and self.steps[-1].part == "update"
         self.seen = 0
 
-    def takes(self, x: Array) -> bool:
-        """Whether it is for examples of that shape, and for that many at once."""
-        return len(x) <= self.capacity and x.shape[1:] == self._inputs.shape[1:]
+    def takes(self, size: int, x: Array, y: Array | None = None) -> bool:
+        """Whether it is for examples and labels of these shapes, and for that many at once."""
+        return (
+            size <= self.capacity
+            and x.shape[1:] == self._inputs.shape[1:]
+            and (y is None or self.labels is None or y.shape[1:] == self.labels.shape[1:])
+            and (self.parameters is None or self.parameters.fit())
+        )
 
     @property
     def fresh(self) -> bool:
         """Whether the model's weights are still where the steps look for them."""
+        if self.parameters is not None:
+            return self.parameters.adopted
         return all(tensor.data is array for tensor, array in self._builder.weights)
+
+    def follow(self) -> None:
+        """Look for the weights where they are now.
+
+        Raises ValueError if they are not such as they were.
+        """
+        if self.parameters is not None:
+            self.parameters.adopt()
+            return
+        b = self._builder
+        new = {id(array): tensor.data for tensor, array in b.weights}
+        for tensor, array in b.weights:
+            data = tensor.data
+            if (
+                data.shape != array.shape
+                or data.dtype != array.dtype
+                or not data.flags.c_contiguous
+            ):
+                raise ValueError(
+                    f"{tensor.name}: expected data of shape {array.shape} and {array.dtype}, dense "
+                    f"as before, got shape {data.shape}, {data.dtype}"
+                )
+        for step in self.steps:
+            for name in ("w", "bias"):
+                if id(step.operands.get(name)) in new:
+                    step.operands[name] = new[id(step.operands[name])]
+        b.weights = [(tensor, tensor.data) for tensor, _ in b.weights]
+        self._forward.rebind([(step.op, step.operands) for step in self.steps])
 
     @property
     def gathers(self) -> tuple[str, str, str]:
@@ -456,17 +535,19 @@ class Program:
         self._forward.reset()
         self.seen = 0
 
-    def run(self, first: int, n: int, order: Array | None = None, rate: float = 0.0) -> None:
-        """Run it on n examples; see `feed`."""
-        self._forward.run(first, n, order, rate)
+    def run(
+        self, first: int, n: int, order: Array | None = None, update: Update = NO_UPDATE
+    ) -> None:
+        """Run it on n examples; see `feed`. update: of the optimizer's step, if there is one."""
+        self._forward.run(first, n, order, *update)
         self.seen += n
 
-    def back(self, n: int, dy: Array, rate: float) -> None:
+    def back(self, n: int, dy: Array, update: Update) -> None:
         """Run the backward half, where the loss is no step: dy is its gradient."""
         assert self._backward is not None
         assert self._dy is not None
         self._dy[:n] = dy
-        self._backward.run(0, n, None, rate)
+        self._backward.run(0, n, None, *update)
 
     @property
     def loss(self) -> float:
@@ -492,8 +573,9 @@ def feedable(array: Array) -> Array:
         array = array.view(np.uint8)
     if array.dtype not in (np.float32, np.float64, np.uint8) or not array.dtype.isnative:
         array = array.astype(np.float32)
-    dense = len(array) == 0 or array[0].flags.c_contiguous
-    return array if dense and array.flags.aligned and array.ndim else np.ascontiguousarray(array)
+    if array.flags.aligned and (len(array) == 0 or array[0].flags.c_contiguous):
+        return array
+    return np.require(array, requirements=("C", "A"))
 
 
 def lower(
@@ -520,6 +602,10 @@ def lower(
         raise NotLoweredError(f"its inputs may have any shape {shapes[0]}")
     if train:
         assert model.optimizer is not None
+        if not model.trainable_weights:
+            raise NotLoweredError("it has no weights", quiet=True)
+        if not all(weight.requires_grad for weight in model.trainable_weights):
+            raise NotLoweredError("one of its weights needs no gradient", quiet=True)
         parameters = Parameters(model.trainable_weights, model.optimizer)
     b = Builder(capacity, parameters)
     inputs = x = b.buffer([int(size or 0) for size in shapes[0][1:]])
@@ -600,7 +686,7 @@ def _update(b: Builder, model: Sequential) -> None:
     common = {"y": flat.values, "dy": flat.gradients, "units": size}
     if type(how) is optimizers.Adam:
         m, v = flat.slots
-        b.emit("adam", 0, **common, m=m, v=v, numbers=(how.beta_1, how.beta_2, how.epsilon))
+        b.emit("adam", 0, **common, m=m, v=v, numbers=how.numbers())
     elif type(how) is optimizers.SGD:
         memory = flat.slots[0] if flat.slots else None
-        b.emit("sgd", 0, **common, v=memory, numbers=(how.momentum, how.nesterov, 0))
+        b.emit("sgd", 0, **common, v=memory, numbers=how.numbers())
