@@ -1,5 +1,5 @@
 /* One step of Adam, in one pass over the four arrays. */
-#define CHUNK ((ptrdiff_t)16384)
+#define CHUNK ((ptrdiff_t)4096)
 
 typedef struct FN(adam_step) {
     ptrdiff_t n;

@@ -26,8 +26,10 @@ enum { ALONG = 0, ACROSS = 1 }; /* how a tile walks A: see tile.inl */
 #endif
 #if defined(__GNUC__)
 #define SOON_WRITTEN(p) __builtin_prefetch(p, 1)
+#define PREFETCH(p) __builtin_prefetch(p)
 #else
 #define SOON_WRITTEN(p) ((void)(p))
+#define PREFETCH(p) ((void)(p))
 #endif
 
 #define REAL float

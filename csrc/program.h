@@ -54,13 +54,13 @@ typedef struct mg_step {
 } mg_step;
 
 /* Where a batch comes from: `size` numbers an example, at `from`, `stride` bytes apart from example
-   to example, become floats: number * scale + offset. */
+   to example and `itemsize` bytes each, become floats: number * scale + offset. */
 typedef enum mg_kind { MG_F32, MG_F64, MG_U8, MG_KINDS } mg_kind;
 
 typedef struct mg_feed {
     const char *from;
     int kind;
-    ptrdiff_t size, stride;
+    ptrdiff_t size, stride, itemsize;
     float scale, offset;
     float *to;
 } mg_feed;

@@ -6,17 +6,30 @@
 typedef struct feeding {
     const mg_feed *f;
     const int64_t *order;
-    ptrdiff_t first;
+    ptrdiff_t first, n;
 } feeding;
+
+#define FEED_AHEAD 2 /* examples: the next one may be another thread's */
+
+/* where example i of the batch is */
+static const char *fed(const feeding *g, ptrdiff_t i)
+{
+    return g->f->from + (g->order ? (ptrdiff_t)g->order[i] : g->first + i) * g->f->stride;
+}
 
 static void feed_task(const void *context, ptrdiff_t i, int thread)
 {
     const feeding *g = context;
     const mg_feed *f = g->f;
-    const char *from = f->from + (g->order ? (ptrdiff_t)g->order[i] : g->first + i) * f->stride;
+    const char *from = fed(g, i);
     const float scale = f->scale, offset = f->offset;
     float *restrict to = f->to + i * f->size;
     (void)thread;
+    if (g->order && i + FEED_AHEAD < g->n) { /* examples lie anywhere: send for one of the next */
+        const char *next = fed(g, i + FEED_AHEAD);
+        for (ptrdiff_t j = 0; j < f->size * f->itemsize; j += 64)
+            PREFETCH(next + j);
+    }
     if (f->kind == MG_U8)
         for (ptrdiff_t j = 0; j < f->size; j++)
             to[j] = (float)(uint8_t)from[j] * scale + offset;
@@ -33,7 +46,7 @@ static void feed_task(const void *context, ptrdiff_t i, int thread)
 static void program_feed(const mg_feed *f, const int64_t *order, ptrdiff_t first, ptrdiff_t n,
                          int threads)
 {
-    const feeding g = {f, order, first};
+    const feeding g = {f, order, first, n};
     mg_parallel_for(n, mg_threads_worth(4.0 * (double)(n * f->size), threads), feed_task, &g);
 }
 
@@ -374,4 +387,5 @@ static ptrdiff_t program_scratch(const mg_step *steps, ptrdiff_t count, ptrdiff_
     return most;
 }
 #undef NUMBERS
+#undef FEED_AHEAD
 #undef EACH

@@ -133,7 +133,7 @@ cdef extern from "mg.h" nogil:
     ctypedef struct mg_feed:
         const char *from_ "from"
         int kind
-        Py_ssize_t size, stride
+        Py_ssize_t size, stride, itemsize
         float scale, offset
         float *to
 

@@ -216,7 +216,7 @@ cdef class Executor:
         f.from_ = <const char *><Py_ssize_t>array.ctypes.data
         f.to = <float *>address("feed", to, (np.float32,))
         f.kind = KINDS[array.dtype]
-        f.stride = array.strides[0]
+        f.stride, f.itemsize = array.strides[0], array.itemsize
         f.scale, f.offset = scale, offset
         self.fed[slot] = (array, to)
         self.examples = min(self.examples, len(array))
