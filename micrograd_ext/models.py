@@ -158,6 +158,11 @@ class Sequential:
         Raises:
             ValueError: the input's shape is not known yet.
             RuntimeError: the model runs layer by layer, and why.
+
+        >>> from micrograd_ext import layers
+        >>> model = Sequential([layers.Input((4,)), layers.Dense(2, "relu")])
+        >>> [(step.name, step.shapes) for step in model.program.steps]
+        [('dense + bias + relu', '4 -> 2')]
         """
         shapes = [self.output_shape]
         if self.input_shape is not None:
