@@ -268,6 +268,8 @@ static void FN(conv2d_relu_pool)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,
     threads = FN(conv2d_threads)(s, threads);
     if (FN(plan_winograd)(&p)) {
         p.g.w = w, p.g.u = scratch, p.tiles = scratch + 16 * p.g.u_step;
+        if (s->n * p.qh * p.qw < 64) /* to send u to another core would take longer than so few tiles */
+            threads = 1;
         p.tasks = MIN(s->n * p.qh, ROUND_UP(CEIL_DIV(s->n * p.qh, p.block), threads));
         mg_parallel_for(s->c, mg_threads_worth(16.0 * (double)(s->c * s->f), threads),
                         FN(winograd_kernel_task), &p.g);
