@@ -40,8 +40,8 @@ INLINE void FN(few_pixel)(const int pairs, const REAL *x, const FN(lanes) *secon
 }
 
 /* A row of windows, filters o to o + vectors * LANES, `pairs` windows a vector. taps: those of
-   these filters, `pitch` numbers each, and their biases. As in pool_row, with nan = 0 NaNs are only noticed. The first
-   four are constants where this is inlined: the loops over them vanish. */
+   these filters, `pitch` numbers each, and their biases. As in pool_row, with nan = 0 NaNs are only
+   noticed. The first four are constants where this is inlined: the loops over them vanish. */
 INLINE int FN(few_windows)(const int nan, const int k, const int vectors, const int pairs,
                            const REAL *taps, ptrdiff_t pitch, ptrdiff_t f, ptrdiff_t o, const REAL *x,
                            ptrdiff_t width, ptrdiff_t windows, REAL *y, uint8_t *winner)

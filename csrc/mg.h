@@ -110,11 +110,11 @@ typedef struct mg_pool2d {
         ptrdiff_t (*conv2d_relu_pool_dw_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,  \
                                                  int threads);                                    \
                                                                                                   \
-        /* y[i] = max(x[i], 0) for i < n; NaN stays NaN */                                        \
-        void (*relu)(ptrdiff_t n, const real *x, real *restrict y, int threads);                  \
+        /* y[i] = max(x[i], 0) for i < n; NaN stays NaN. y may be x. */                            \
+        void (*relu)(ptrdiff_t n, const real *x, real *y, int threads);                           \
                                                                                                   \
-        /* dx[i] = y[i] <= 0 ? 0 : dy[i], where y is relu's input or its output */                \
-        void (*relu_dx)(ptrdiff_t n, const real *dy, const real *y, real *restrict dx,            \
+        /* dx[i] = y[i] <= 0 ? 0 : dy[i], where y is relu's input or its output. dx may be dy. */ \
+        void (*relu_dx)(ptrdiff_t n, const real *dy, const real *y, real *dx,                     \
                         int threads);                                                             \
                                                                                                   \
         /* for i < n: m[i] += (dx[i] - m[i]) * (1 - beta_1);                                      \

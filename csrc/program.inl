@@ -75,12 +75,6 @@ INLINE void each_number(const int function, const int back, const activating *s,
         if (back)
             FN(load_some)(&g, s->dy + i, lanes);
         switch (function) {
-        case MG_RELU:
-            mask = ~(GREATER(v, zero) | UNORDERED(v));
-            if (back)
-                to = g;
-            FN(select)(&to, &mask, &zero);
-            break;
         case MG_LEAKY_RELU:
             mask = ~(GREATER(v, zero) | UNORDERED(v));
             if (back)
@@ -157,8 +151,7 @@ static void activate_task(const void *context, ptrdiff_t task, int thread)
     const ptrdiff_t begin = task * NUMBERS, end = MIN(begin + NUMBERS, s->count);
     (void)thread;
     switch (s->function) {
-        EACH(MG_RELU) EACH(MG_LEAKY_RELU) EACH(MG_AFFINE) EACH(MG_SIGMOID) EACH(MG_TANH)
-        EACH(MG_EXPONENTIAL)
+        EACH(MG_LEAKY_RELU) EACH(MG_AFFINE) EACH(MG_SIGMOID) EACH(MG_TANH) EACH(MG_EXPONENTIAL)
     }
 }
 
@@ -186,7 +179,11 @@ static void activate(const mg_step *s, int back, const mg_run *r)
         .a = (float)s->a, .b = (float)s->b,
     };
     const int threads = mg_threads_worth(4.0 * (double)a.count, r->threads);
-    if (s->flag == MG_SOFTMAX)
+    if (s->flag == MG_RELU && back)
+        relu_dx_f32(a.count, s->dy, s->y, s->dx, r->threads);
+    else if (s->flag == MG_RELU)
+        relu_f32(a.count, s->x, s->y, r->threads);
+    else if (s->flag == MG_SOFTMAX)
         mg_parallel_for(r->n * s->r, threads, softmax_task, &a);
     else
         mg_parallel_for(CEIL_DIV(a.count, NUMBERS), threads, activate_task, &a);
@@ -258,23 +255,7 @@ static void sgd(const mg_step *s, float rate)
         }
 }
 
-/* ---- dense layers and convolutions */
-
-static void dense_back(const mg_step *s, const mg_run *r)
-{
-    const ptrdiff_t rows = r->n * s->r;
-    matmul_f32(s->k, s->units, rows, s->x, 1, s->k, s->dy, s->units, 1, NULL, 0, s->dw,
-               r->scratch, r->threads);
-    if (s->db)
-        sum_rows_f32(rows, s->units, s->dy, s->db, r->scratch, r->threads);
-}
-
-static void relu_in_place(float *y, ptrdiff_t count, const mg_run *r)
-{
-    const mg_step s = {.flag = MG_RELU, .x = y, .y = y, .r = 1, .units = count};
-    const mg_run one = {.n = 1, .threads = r->threads};
-    activate(&s, 0, &one);
-}
+/* ---- all steps */
 
 static void program_run(const mg_step *steps, ptrdiff_t count, mg_run *r)
 {
@@ -292,7 +273,10 @@ static void program_run(const mg_step *steps, ptrdiff_t count, mg_run *r)
                        scratch, threads);
             break;
         case MG_DENSE_DW:
-            dense_back(s, r);
+            matmul_f32(s->k, s->units, rows, s->x, 1, s->k, s->dy, s->units, 1, NULL, 0, s->dw,
+                       scratch, threads);
+            if (s->db)
+                sum_rows_f32(rows, s->units, s->dy, s->db, scratch, threads);
             break;
         case MG_DENSE_DX:
             matmul_f32(rows, s->k, s->units, s->dy, s->units, 1, s->w, 1, s->units, NULL, 0, s->dx,
@@ -301,7 +285,7 @@ static void program_run(const mg_step *steps, ptrdiff_t count, mg_run *r)
         case MG_CONV2D:
             conv2d_f32(&conv, s->x, s->w, s->bias, s->y, scratch, threads);
             if (s->flag)
-                relu_in_place(s->y, pixels * conv.f, r);
+                relu_f32(pixels * conv.f, s->y, s->y, threads);
             break;
         case MG_CONV2D_DW:
             conv2d_dw_f32(&conv, s->x, s->dy, s->dw, scratch, threads);

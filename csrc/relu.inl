@@ -24,13 +24,13 @@ static void FN(relu_task)(const void *context, ptrdiff_t chunk, int thread)
     }
 }
 
-static void FN(relu)(ptrdiff_t n, const REAL *x, REAL *restrict y, int threads)
+static void FN(relu)(ptrdiff_t n, const REAL *x, REAL *y, int threads)
 {
     const FN(relu_ends) s = {.n = n, .x = x, .y = y};
     mg_parallel_for(CEIL_DIV(n, RELU_CHUNK), mg_threads_worth((double)n, threads), FN(relu_task), &s);
 }
 
-static void FN(relu_dx)(ptrdiff_t n, const REAL *dy, const REAL *y, REAL *restrict dx, int threads)
+static void FN(relu_dx)(ptrdiff_t n, const REAL *dy, const REAL *y, REAL *dx, int threads)
 {
     const FN(relu_ends) s = {.n = n, .x = y, .dy = dy, .y = dx};
     mg_parallel_for(CEIL_DIV(n, RELU_CHUNK), mg_threads_worth((double)n, threads), FN(relu_task), &s);
