@@ -244,17 +244,6 @@ cdef int give_back(scratch) except -1:
     return 0
 
 
-cdef scratch_for(Py_ssize_t size, dtype):
-    """`size` elements that begin on a 64-byte boundary."""
-    cdef Py_buffer seen
-    cdef Py_ssize_t skip
-    room = empty(size + 64 // dtype.itemsize, dtype)
-    PyObject_GetBuffer(room, &seen, PyBUF_STRIDES)
-    skip = <Py_ssize_t>(-<size_t>seen.buf % 64) // seen.itemsize
-    PyBuffer_Release(&seen)
-    return room[skip:skip + size]
-
-
 # ---------------------------------------------------------------------------- kernels
 
 def matmul(a, b, *, isa=None, threads=None):
@@ -302,18 +291,20 @@ def matmul(a, b, *, isa=None, threads=None):
 cdef sum_rows_(real *which, x, const mg_isa *isa, int threads):
     cdef const real[:, ::1] xv = x
     cdef Py_ssize_t m = xv.shape[0], n = xv.shape[1], size
+    cdef void *scratch
     out = np.empty(n, x.dtype)
     cdef real[::1] y = out
     if real is float:
         size = isa.f32.sum_rows_scratch(m, n)
     else:
         size = isa.f64.sum_rows_scratch(m, n)
-    cdef real[::1] scratch = scratch_for(size, x.dtype)
+    room = take_scratch(size * sizeof(real), &scratch)
     with nogil:
         if real is float:
-            isa.f32.sum_rows(m, n, &xv[0, 0], &y[0], &scratch[0], threads)
+            isa.f32.sum_rows(m, n, &xv[0, 0], &y[0], <real *>scratch, threads)
         else:
-            isa.f64.sum_rows(m, n, &xv[0, 0], &y[0], &scratch[0], threads)
+            isa.f64.sum_rows(m, n, &xv[0, 0], &y[0], <real *>scratch, threads)
+    give_back(room)
     return out
 
 
@@ -339,6 +330,7 @@ cdef conv2d_(real *which, mg_conv2d s, x, w, bias, const mg_isa *isa, int thread
     cdef const real[:, :, :, ::1] wv = w
     cdef const real[::1] bv
     cdef const real *b = NULL
+    cdef void *scratch
     cdef Py_ssize_t size
     out = np.empty((s.n, s.oh, s.ow, s.f), x.dtype)
     cdef real[:, :, :, ::1] y = out
@@ -349,14 +341,15 @@ cdef conv2d_(real *which, mg_conv2d s, x, w, bias, const mg_isa *isa, int thread
         size = isa.f32.conv2d_scratch(&s, threads)
     else:
         size = isa.f64.conv2d_scratch(&s, threads)
-    cdef real[::1] scratch = scratch_for(size, x.dtype)
+    room = take_scratch(size * sizeof(real), &scratch)
     with nogil:
         if real is float:
-            isa.f32.conv2d(&s, &xv[0, 0, 0, 0], &wv[0, 0, 0, 0], b, &y[0, 0, 0, 0], &scratch[0],
+            isa.f32.conv2d(&s, &xv[0, 0, 0, 0], &wv[0, 0, 0, 0], b, &y[0, 0, 0, 0], <real *>scratch,
                            threads)
         else:
-            isa.f64.conv2d(&s, &xv[0, 0, 0, 0], &wv[0, 0, 0, 0], b, &y[0, 0, 0, 0], &scratch[0],
+            isa.f64.conv2d(&s, &xv[0, 0, 0, 0], &wv[0, 0, 0, 0], b, &y[0, 0, 0, 0], <real *>scratch,
                            threads)
+    give_back(room)
     return out
 
 
@@ -415,6 +408,7 @@ cdef int check_dy(str name, dy, Py_ssize_t n, Py_ssize_t oh, Py_ssize_t ow, Py_s
 cdef conv2d_dx_(real *which, mg_conv2d s, dy, w, const mg_isa *isa, int threads):
     cdef const real[:, :, :, ::1] dyv = dy
     cdef const real[:, :, :, ::1] wv = w
+    cdef void *scratch
     cdef Py_ssize_t size
     out = np.empty((s.n, s.h, s.w, s.c), dy.dtype)
     cdef real[:, :, :, ::1] dx = out
@@ -422,14 +416,15 @@ cdef conv2d_dx_(real *which, mg_conv2d s, dy, w, const mg_isa *isa, int threads)
         size = isa.f32.conv2d_dx_scratch(&s, threads)
     else:
         size = isa.f64.conv2d_dx_scratch(&s, threads)
-    cdef real[::1] scratch = scratch_for(size, dy.dtype)
+    room = take_scratch(size * sizeof(real), &scratch)
     with nogil:
         if real is float:
-            isa.f32.conv2d_dx(&s, &dyv[0, 0, 0, 0], &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], &scratch[0],
+            isa.f32.conv2d_dx(&s, &dyv[0, 0, 0, 0], &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], <real *>scratch,
                               threads)
         else:
-            isa.f64.conv2d_dx(&s, &dyv[0, 0, 0, 0], &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], &scratch[0],
+            isa.f64.conv2d_dx(&s, &dyv[0, 0, 0, 0], &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], <real *>scratch,
                               threads)
+    give_back(room)
     return out
 
 
@@ -463,6 +458,7 @@ def conv2d_dx(dy, kernel, images_shape, *, strides=1, padding="valid", isa=None,
 cdef conv2d_dw_(real *which, mg_conv2d s, x, dy, const mg_isa *isa, int threads):
     cdef const real[:, :, :, ::1] xv = x
     cdef const real[:, :, :, ::1] dyv = dy
+    cdef void *scratch
     cdef Py_ssize_t size
     out = np.empty((s.kh, s.kw, s.c, s.f), x.dtype)
     cdef real[:, :, :, ::1] dw = out
@@ -470,14 +466,15 @@ cdef conv2d_dw_(real *which, mg_conv2d s, x, dy, const mg_isa *isa, int threads)
         size = isa.f32.conv2d_dw_scratch(&s, threads)
     else:
         size = isa.f64.conv2d_dw_scratch(&s, threads)
-    cdef real[::1] scratch = scratch_for(size, x.dtype)
+    room = take_scratch(size * sizeof(real), &scratch)
     with nogil:
         if real is float:
-            isa.f32.conv2d_dw(&s, &xv[0, 0, 0, 0], &dyv[0, 0, 0, 0], &dw[0, 0, 0, 0], &scratch[0],
+            isa.f32.conv2d_dw(&s, &xv[0, 0, 0, 0], &dyv[0, 0, 0, 0], &dw[0, 0, 0, 0], <real *>scratch,
                               threads)
         else:
-            isa.f64.conv2d_dw(&s, &xv[0, 0, 0, 0], &dyv[0, 0, 0, 0], &dw[0, 0, 0, 0], &scratch[0],
+            isa.f64.conv2d_dw(&s, &xv[0, 0, 0, 0], &dyv[0, 0, 0, 0], &dw[0, 0, 0, 0], <real *>scratch,
                               threads)
+    give_back(room)
     return out
 
 
@@ -614,6 +611,7 @@ cdef conv2d_relu_pool_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw, x
     cdef const real[:, :, :, ::1] wv = w
     cdef const real[::1] bv
     cdef const real *b = NULL
+    cdef void *scratch
     cdef Py_ssize_t size
     shape = s.n, s.oh // ph, s.ow // pw, s.f
     out, who = np.empty(shape, x.dtype), np.empty(shape, np.uint8)
@@ -626,14 +624,15 @@ cdef conv2d_relu_pool_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw, x
         size = isa.f32.conv2d_relu_pool_scratch(&s, ph, pw, threads)
     else:
         size = isa.f64.conv2d_relu_pool_scratch(&s, ph, pw, threads)
-    cdef real[::1] scratch = scratch_for(size, x.dtype)
+    room = take_scratch(size * sizeof(real), &scratch)
     with nogil:
         if real is float:
             isa.f32.conv2d_relu_pool(&s, ph, pw, &xv[0, 0, 0, 0], &wv[0, 0, 0, 0], b,
-                                     &y[0, 0, 0, 0], &winner[0, 0, 0, 0], &scratch[0], threads)
+                                     &y[0, 0, 0, 0], &winner[0, 0, 0, 0], <real *>scratch, threads)
         else:
             isa.f64.conv2d_relu_pool(&s, ph, pw, &xv[0, 0, 0, 0], &wv[0, 0, 0, 0], b,
-                                     &y[0, 0, 0, 0], &winner[0, 0, 0, 0], &scratch[0], threads)
+                                     &y[0, 0, 0, 0], &winner[0, 0, 0, 0], <real *>scratch, threads)
+    give_back(room)
     return out, who
 
 
@@ -675,6 +674,7 @@ cdef conv2d_relu_pool_dx_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw
     cdef const real[:, :, :, ::1] dyv = dy
     cdef const uint8_t[:, :, :, ::1] winner = who
     cdef const real[:, :, :, ::1] wv = w
+    cdef void *scratch
     cdef Py_ssize_t size
     out = np.empty((s.n, s.h, s.w, s.c), dy.dtype)
     cdef real[:, :, :, ::1] dx = out
@@ -682,14 +682,15 @@ cdef conv2d_relu_pool_dx_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw
         size = isa.f32.conv2d_relu_pool_dx_scratch(&s, ph, pw, threads)
     else:
         size = isa.f64.conv2d_relu_pool_dx_scratch(&s, ph, pw, threads)
-    cdef real[::1] scratch = scratch_for(size, dy.dtype)
+    room = take_scratch(size * sizeof(real), &scratch)
     with nogil:
         if real is float:
             isa.f32.conv2d_relu_pool_dx(&s, ph, pw, &dyv[0, 0, 0, 0], &winner[0, 0, 0, 0],
-                                        &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], &scratch[0], threads)
+                                        &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], <real *>scratch, threads)
         else:
             isa.f64.conv2d_relu_pool_dx(&s, ph, pw, &dyv[0, 0, 0, 0], &winner[0, 0, 0, 0],
-                                        &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], &scratch[0], threads)
+                                        &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], <real *>scratch, threads)
+    give_back(room)
     return out
 
 
@@ -728,6 +729,7 @@ cdef conv2d_relu_pool_dw_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw
     cdef const real[:, :, :, ::1] xv = x
     cdef const real[:, :, :, ::1] dyv = dy
     cdef const uint8_t[:, :, :, ::1] winner = who
+    cdef void *scratch
     cdef Py_ssize_t size
     out, bias = np.empty((s.kh, s.kw, s.c, s.f), x.dtype), np.empty(s.f, x.dtype)
     cdef real[:, :, :, ::1] dw = out
@@ -736,16 +738,17 @@ cdef conv2d_relu_pool_dw_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw
         size = isa.f32.conv2d_relu_pool_dw_scratch(&s, ph, pw, threads)
     else:
         size = isa.f64.conv2d_relu_pool_dw_scratch(&s, ph, pw, threads)
-    cdef real[::1] scratch = scratch_for(size, x.dtype)
+    room = take_scratch(size * sizeof(real), &scratch)
     with nogil:
         if real is float:
             isa.f32.conv2d_relu_pool_dw(&s, ph, pw, &xv[0, 0, 0, 0], &dyv[0, 0, 0, 0],
-                                        &winner[0, 0, 0, 0], &dw[0, 0, 0, 0], &db[0], &scratch[0],
+                                        &winner[0, 0, 0, 0], &dw[0, 0, 0, 0], &db[0], <real *>scratch,
                                         threads)
         else:
             isa.f64.conv2d_relu_pool_dw(&s, ph, pw, &xv[0, 0, 0, 0], &dyv[0, 0, 0, 0],
-                                        &winner[0, 0, 0, 0], &dw[0, 0, 0, 0], &db[0], &scratch[0],
+                                        &winner[0, 0, 0, 0], &dw[0, 0, 0, 0], &db[0], <real *>scratch,
                                         threads)
+    give_back(room)
     return out, bias
 
 
