@@ -168,3 +168,7 @@ cdef extern from "threads.h" nogil:
 
 cdef const mg_isa *find_isa(isa) except NULL
 cdef int find_threads(threads) except -1
+cdef mg_conv2d conv2d_shape(str name, tuple images, tuple kernel, strides, padding) except *
+cdef mg_pool2d pool2d_shape(str name, tuple images, pool_size, strides, padding) except *
+cdef mg_conv2d fused_shape(str name, tuple images, tuple kernel, pool_size, strides, padding,
+                           Py_ssize_t *ph, Py_ssize_t *pw) except *

@@ -5,6 +5,8 @@ from .tensor import Array
 OPS: tuple[str, ...]
 FUNCTIONS: tuple[str, ...]
 
+def aligned(size: int) -> Array: ...
+
 class Executor:
     def __init__(self, steps: list[tuple[str, dict[str, Any]]], capacity: int) -> None: ...
     def feed(

@@ -1,41 +1,65 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
 """Runs the steps of csrc/program.h: one call a batch, without the GIL.
 
-This is `program.py`'s engine room. It looks at types, layouts and lengths; that the sizes of a
-step's operands go together is the business of who laid it out.
+This is `program.py`'s engine room. Whatever it is given, what reaches C has been looked at here:
+each step has the operands that it needs, of types, layouts and lengths that go together.
 """
 
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 
 import numpy as np
 
 from micrograd_ext._kernels cimport (
-    MG_AFFINE, MG_F32, MG_F64, MG_FUNCTIONS, MG_OPS, MG_U8, find_isa, find_threads, mg_conv2d, mg_feed,
-    mg_isa, mg_pool2d, mg_run, mg_step,
+    MG_AFFINE, MG_F32, MG_F64, MG_FUNCTIONS, MG_OPS, MG_U8, conv2d_shape, find_isa, find_threads,
+    fused_shape, mg_feed, mg_isa, mg_run, mg_step, pool2d_shape,
 )
 
-#: In the order of mg_op and mg_function.
-OPS = (
-    "dense", "dense_dw", "dense_dx",
-    "conv2d", "conv2d_dw", "conv2d_dx",
-    "conv2d_relu_pool", "conv2d_relu_pool_dw", "conv2d_relu_pool_dx",
-    "max_pool2d", "max_pool2d_dx",
-    "activation", "activation_dx", "softmax_loss",
-    "adam", "sgd",
-)
-FUNCTIONS = ("relu", "leaky_relu", "sigmoid", "tanh", "exponential", "softmax", "affine")
+#: What each op's operands are called, in the order of mg_op: those it needs, those it may have.
+NEEDS = {
+    "dense": ("r k units x w y", "bias relu"),
+    "dense_dw": ("r k units x dy dw", "db"),
+    "dense_dx": ("r k units dy w dx", ""),
+    "conv2d": ("conv x w y", "bias relu"),
+    "conv2d_dw": ("conv x dy dw", "db"),
+    "conv2d_dx": ("conv dy w dx", ""),
+    "conv2d_relu_pool": ("conv window x w y winner", "bias"),
+    "conv2d_relu_pool_dw": ("conv window x dy winner dw", "db"),
+    "conv2d_relu_pool_dx": ("conv window dy winner w dx", ""),
+    "max_pool2d": ("pool x y winner", ""),
+    "max_pool2d_dx": ("pool dy winner dx", ""),
+    "activation": ("function r units x y", "numbers"),
+    "activation_dx": ("function r units y dy dx", "numbers"),
+    "softmax_loss": ("units x labels y loss", "from_logits dx"),
+    "adam": ("numbers units y dy m v", ""),
+    "sgd": ("numbers units y dy", "v"),
+}
+NEEDS = {op: tuple(names.split() for names in both) for op, both in NEEDS.items()}
+OPS = tuple(NEEDS)
+FUNCTIONS = ("relu", "leaky_relu", "sigmoid", "tanh", "exponential", "softmax", "affine")  # mg_function
 assert len(OPS) == MG_OPS and len(FUNCTIONS) == MG_FUNCTIONS and FUNCTIONS[MG_AFFINE] == "affine"
 
 KINDS = {np.dtype(np.float32): MG_F32, np.dtype(np.float64): MG_F64, np.dtype(np.uint8): MG_U8}
-ARRAYS = ("x", "y", "w", "bias", "dx", "dy", "dw", "db", "labels", "loss", "m", "v")
 cdef int FEEDS = 2
 
 
-cdef Py_ssize_t address(str name, array, dtypes) except 0:
+def aligned(Py_ssize_t size):
+    """`size` zeros in float32 that begin on a 64-byte boundary.
+
+    >>> aligned(3).ctypes.data % 64
+    0
+    """
+    room = np.zeros(size + 16, np.float32)
+    skip = -room.ctypes.data % 64 // 4
+    return room[skip : skip + size]
+
+
+cdef Py_ssize_t address(str name, array, dtype) except 0:
     """Where a dense array's numbers are."""
-    if not isinstance(array, np.ndarray) or array.dtype not in dtypes:
-        raise TypeError(f"{name}: expected an array of {dtypes}, got {getattr(array, 'dtype', array)}")
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
+        raise TypeError(f"{name}: expected an array of {np.dtype(dtype)}, "
+                        f"got {getattr(array, 'dtype', array)}")
     if not (array.flags.c_contiguous and array.flags.aligned):
         raise ValueError(f"{name}: expected a dense, aligned array, got strides {array.strides}")
     return array.ctypes.data
@@ -48,108 +72,89 @@ def _place(what, name, names):
     return names.index(name)
 
 
-def _sizes(op, dict o, n):
-    """How many numbers each operand of a step must have for n examples: all that it needs."""
-    if op in ("adam", "sgd"):
-        units = o["units"]
-        memory = ("m", "v") if op == "adam" else ("v",) if o.get("v") is not None else ()
-        return dict.fromkeys(("y", "dy", *memory), units)
-    if op == "softmax_loss":
-        return dict.fromkeys(("x", "y", "labels"), n * o["units"]) | {"loss": n}
-    if op in ("activation", "activation_dx"):
-        names = ("x", "y") if op == "activation" else ("y", "dy", "dx")
-        return dict.fromkeys(names, n * o["r"] * o["units"])
-    if op.startswith("dense"):
-        rows, k, units = n * o["r"], o["k"], o["units"]
-        sizes = {"x": rows * k, "w": k * units, "bias": units, "y": rows * units, "dy": rows * units,
-                 "dx": rows * k, "dw": k * units, "db": units}
-    elif op.startswith("conv2d"):
-        h, w, c, kh, kw, f, _, _, _, _, oh, ow = o["conv"]
-        ph, pw = o.get("window", (1, 1))
-        out = n * (oh // ph) * (ow // pw) * f
-        sizes = {"x": n * h * w * c, "w": kh * kw * c * f, "bias": f, "y": out, "dy": out,
-                 "winner": out, "dx": n * h * w * c, "dw": kh * kw * c * f, "db": f}
+cdef int shape_step(mg_step *s, str op, dict o) except -1:
+    """Set all that are not arrays."""
+    if "r" in o:
+        s.r = o["r"]
+    if "k" in o:
+        s.k = o["k"]
+    if "units" in o:
+        s.units = o["units"]
+    if min(s.r, s.k, s.units) < 0:
+        raise ValueError(f"{op}: expected no size below 0, got {s.r}, {s.k} and {s.units}")
+    if "function" in o:
+        s.flag = _place(f"{op}: function", o["function"], FUNCTIONS)
     else:
-        h, w, c, _, _, _, _, _, _, oh, ow = o["pool"]
-        sizes = {"x": n * h * w * c, "y": n * oh * ow * c, "dy": n * oh * ow * c,
-                 "winner": n * oh * ow * c, "dx": n * h * w * c}
-    names = {"w": ("x", "dy", "dw", "db", "winner"), "x": ("dy", "w", "dx", "winner"),
-             "": ("x", "w", "bias", "y", "winner")}[op.partition("_d")[2]]
-    return {name: size for name, size in sizes.items()
-            if name in names and (name not in ("bias", "db") or o.get(name) is not None)
-            and (name != "w" or "pool2d" not in op or "relu" in op)
-            and (name != "winner" or "pool" in op)}
-
-
-cdef int set_step(mg_step *s, str op, dict operands, Py_ssize_t n) except -1:
-    cdef mg_conv2d *c = &s.conv
-    cdef mg_pool2d *p = &s.pool
-    s.op = _place("op", op, OPS)
-    for name, value in operands.items():
-        if value is None:
-            continue
-        if name in ARRAYS:
-            where = <Py_ssize_t>address(f"{op}: {name}", value, (np.float32,))
-            set_pointer(s, name, <float *><Py_ssize_t>where)
-        elif name == "winner":
-            s.winner = <void *>address(f"{op}: winner", value, (np.uint8, np.int32))
-        elif name == "conv":
-            c.h, c.w, c.c, c.kh, c.kw, c.f, c.sh, c.sw, c.top, c.left, c.oh, c.ow = value
-        elif name == "pool":
-            p.h, p.w, p.c, p.kh, p.kw, p.sh, p.sw, p.top, p.left, p.oh, p.ow = value
-        elif name == "function":
-            s.flag = _place(f"{op}: function", value, FUNCTIONS)
-        elif name in ("relu", "from_logits"):
-            s.flag = bool(value)
-        elif name == "r":
-            s.r = value
-        elif name == "k":
-            s.k = value
-        elif name == "units":
-            s.units = value
-        elif name == "window":
-            s.ph, s.pw = value
-        elif name == "numbers":
-            s.a, s.b, s.c = value
-        else:
-            raise ValueError(f"{op}: no step has an operand called {name!r}")
-    try:
-        sizes = _sizes(op, operands, n)
-    except KeyError as missing:
-        raise ValueError(f"{op}: expected the operand {missing}") from None
-    for name, size in sizes.items():
-        array = operands.get(name)
-        if array is None or array.size < size:
-            raise ValueError(f"{op}: {name}: expected an array of {size} numbers at least, "
-                             f"got {getattr(array, 'shape', None)}")
+        s.flag = bool(o.get("relu") or o.get("from_logits"))
+    if "numbers" in o:
+        s.a, s.b, s.c = o["numbers"]
+    if "window" in o:
+        images, kernel, strides, padding = o["conv"]
+        s.conv = fused_shape(op, images, kernel, o["window"], strides, padding, &s.ph, &s.pw)
+    elif "conv" in o:
+        images, kernel, strides, padding = o["conv"]
+        s.conv = conv2d_shape(op, images, kernel, strides, padding)
+    elif "pool" in o:
+        images, size, strides, padding = o["pool"]
+        s.pool = pool2d_shape(op, images, size, strides, padding)
     return 0
 
 
-cdef void set_pointer(mg_step *s, str name, float *to):
-    if name == "x":
-        s.x = to
-    elif name == "y":
-        s.y = to
-    elif name == "w":
-        s.w = to
-    elif name == "bias":
-        s.bias = to
-    elif name == "dx":
-        s.dx = to
-    elif name == "dy":
-        s.dy = to
-    elif name == "dw":
-        s.dw = to
-    elif name == "db":
-        s.db = to
-    elif name == "labels":
-        s.labels = to
-    elif name == "loss":
-        s.loss = to
-    elif name == "m":
-        s.m = to
+cdef dict sizes_of(const mg_step *s, str op, n):
+    """How many numbers each array of a step must have for n examples."""
+    if op == "softmax_loss":
+        return dict.fromkeys(("x", "y", "labels", "dx"), n * s.units) | {"loss": n}
+    if op in ("adam", "sgd"):
+        return dict.fromkeys(("y", "dy", "m", "v"), s.units)
+    if op.startswith("dense"):
+        x, y, w, units = n * s.r * s.k, n * s.r * s.units, <object>s.k * s.units, s.units
+    elif op.startswith("conv2d"):
+        x = n * s.conv.h * s.conv.w * s.conv.c
+        y = n * (s.conv.oh // s.ph) * (s.conv.ow // s.pw) * s.conv.f
+        w, units = <object>s.conv.kh * s.conv.kw * s.conv.c * s.conv.f, s.conv.f
+    elif op.startswith("max_pool2d"):
+        x, y = n * s.pool.h * s.pool.w * s.pool.c, n * s.pool.oh * s.pool.ow * s.pool.c
+        w = units = 0
     else:
-        s.v = to
+        x = y = n * s.r * s.units
+        w = units = 0
+    return {"x": x, "dx": x, "y": y, "dy": y, "winner": y, "w": w, "dw": w, "bias": units, "db": units}
+
+
+cdef int set_step(mg_step *to, str op, dict operands, n) except -1:
+    """Fill it in, if operands and sizes are right; n: examples."""
+    cdef mg_step s
+    memset(&s, 0, sizeof(s))
+    s.ph = s.pw = 1
+    names = ("x", "y", "w", "bias", "dx", "dy", "dw", "db", "labels", "loss", "m", "v")
+    cdef float **places[12]
+    places[:] = [&s.x, &s.y, &s.w, &s.bias, &s.dx, &s.dy, &s.dw, &s.db, &s.labels, &s.loss, &s.m, &s.v]
+    s.op = _place("op", op, OPS)
+    operands = {name: value for name, value in operands.items() if value is not None}
+    needed, others = NEEDS[op]
+    for name in operands:
+        if name not in (*needed, *others):
+            raise ValueError(f"{op}: no operand of this step is called {name!r}: "
+                             f"expected {', '.join((*needed, *others))}")
+    shape_step(&s, op, operands)
+    for name, size in sizes_of(&s, op, n).items():
+        if name not in operands:
+            continue
+        array = operands[name]
+        dtype = np.float32 if name != "winner" else np.int32 if "pool" in operands else np.uint8
+        where = address(f"{op}: {name}", array, dtype)
+        if array.size < size:
+            raise ValueError(f"{op}: {name}: expected an array of {size} numbers at least, "
+                             f"got shape {array.shape}")
+        if name == "winner":
+            s.winner = <void *><Py_ssize_t>where
+        else:
+            places[names.index(name)][0] = <float *><Py_ssize_t>where
+    for name in needed:
+        if name not in operands:
+            raise ValueError(f"{op}: expected the operand {name!r}")
+    to[0] = s
+    return 0
 
 
 cdef class Executor:
@@ -169,6 +174,7 @@ cdef class Executor:
     cdef mg_run r
     cdef mg_feed feeds[2]
     cdef object arrays, ops, room, fed
+    cdef bint updates
 
     def __cinit__(self, list steps, Py_ssize_t capacity):
         self.count, self.capacity = len(steps), capacity
@@ -177,6 +183,7 @@ cdef class Executor:
             raise MemoryError
         self.arrays = [operands for _, operands in steps]
         self.ops = [op for op, _ in steps]
+        self.updates = self.count > 0 and self.ops[self.count - 1] in ("adam", "sgd")
         self.fed = [None, None]
         self.isa = find_isa(None)
         self.examples = 2**62
@@ -214,7 +221,7 @@ cdef class Executor:
         if len(array) and not (array[0].flags.c_contiguous and array.flags.aligned):
             raise ValueError("feed: expected examples that are dense and aligned")
         f.from_ = <const char *><Py_ssize_t>array.ctypes.data
-        f.to = <float *>address("feed", to, (np.float32,))
+        f.to = <float *>address("feed", to, np.float32)
         f.kind = KINDS[array.dtype]
         f.stride, f.itemsize = array.strides[0], array.itemsize
         f.scale, f.offset = scale, offset
@@ -248,11 +255,10 @@ cdef class Executor:
             at = &places[first]
         if n > self.known_n or threads != self.known_threads:
             size = self.isa.program.scratch(self.steps, self.count, n, threads)
-            self.room = np.empty(size + 16, np.float32)
-            where = <Py_ssize_t>self.room.ctypes.data
-            self.r.scratch = <float *><Py_ssize_t>((where + 63) // 64 * 64)
+            self.room = aligned(size)
+            self.r.scratch = <float *><Py_ssize_t>self.room.ctypes.data
             self.known_n, self.known_threads = n, threads
-        if numbers is not None and self.count:
+        if numbers is not None and self.updates:
             last = &self.steps[self.count - 1]
             last.a, last.b, last.c = numbers
         self.r.n, self.r.rate, self.r.threads = n, rate, threads

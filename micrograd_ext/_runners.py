@@ -18,7 +18,7 @@ from ._fusion import fuse
 from .callbacks import Logs
 from .layers import Shape
 from .metrics import CategoricalAccuracy, MeanMetricWrapper, accuracy, categorical_accuracy
-from .program import NO_UPDATE, NotLoweredError, Program, feedable, lower
+from .program import NO_UPDATE, NotLoweredError, Program, lower
 from .tensor import Array, Tensor, no_grad
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class LayerByLayer(Runner):
     def __init__(self, model: Sequential, examples: Examples) -> None:
         super().__init__(model, examples)
         self.stages: Sequence[Callable[[Tensor], Tensor]]
-        if calls_itself(model):
+        if model._calls_itself:
             self.stages = [model]
         else:
             self.stages = model.layers if model.run_eagerly else fuse(model.layers)
@@ -138,7 +138,7 @@ class Lowered(Runner):
         super().__init__(model, examples)
         self.program, self._close = program, close
         if program.parameters is not None:
-            program.parameters.adopt()
+            program.parameters.adopt()  # also what was put into the optimizer's lists meanwhile
         program.feed(*examples)
         # the program counts the loss and these itself; the others are told each batch
         self.counted = [m for m in model._metrics if program.labels is not None and _is_accuracy(m)]
@@ -156,17 +156,14 @@ class Lowered(Runner):
         program, optimizer = self.program, self.model.optimizer
         assert optimizer is not None
         assert program.parameters is not None
-        if not program.fresh:  # a callback gave a weight another array
-            program.follow()
         update = NO_UPDATE
         if program.updates:
             optimizer.iterations += 1
             update = optimizer.rate(), optimizer.numbers()
-        program.run(first, n, order, NO_UPDATE if program.labels is None else update)
+        program.run(first, n, order, update)
         if program.labels is None:
-            y = Tensor(program.output[:n].copy())
-            y_pred = ops.softmax(y) if program.logits else y
-            self.loss(self.batch(1, first, n, order), y_pred).backward()
+            y, loss = self._loss_of_outputs(first, n, order)
+            loss.backward()
             program.back(n, np.zeros(y.shape) if y.grad is None else y.grad, update)
         if not program.updates:
             optimizer.apply(program.parameters.grads)
@@ -174,16 +171,17 @@ class Lowered(Runner):
 
     def test(self, first: int, n: int) -> None:
         """See `Runner.test`."""
-        program = self.program
-        if not program.fresh:
-            program.follow()
-        program.run(first, n)
-        if program.labels is None:
+        self.program.run(first, n)
+        if self.program.labels is None:
             with no_grad():
-                y_pred = Tensor(program.output[:n].copy(), requires_grad=False)
-                y_pred = ops.softmax(y_pred) if program.logits else y_pred
-                self.loss(self.batch(1, first, n, None), y_pred)
+                self._loss_of_outputs(first, n, None)
         self._tell_others(n)
+
+    def _loss_of_outputs(self, first: int, n: int, order: Array | None) -> tuple[Tensor, Tensor]:
+        """What came out, as a Tensor, and its loss, where that is none of the steps."""
+        y = Tensor(self.program.output[:n].copy())
+        y_pred = ops.softmax(y) if self.program.logits else y
+        return y, self.loss(self.batch(1, first, n, order), y_pred)
 
     def close(self) -> None:
         """See `Runner.close`."""
@@ -223,17 +221,6 @@ def _is_accuracy(metric: MeanMetricWrapper) -> bool:
     return plain and metric.fn in (accuracy, categorical_accuracy)
 
 
-def calls_itself(model: Sequential) -> bool:
-    """Whether a class derived from Sequential has a way of its own from inputs to outputs."""
-    return type(model).__call__ is not _sequential().__call__
-
-
-def _sequential() -> type[Sequential]:
-    from .models import Sequential  # noqa: PLC0415 - it imports this module
-
-    return Sequential
-
-
 class Programs:
     """A model's programs for fit, evaluate and predict, made when first asked for.
 
@@ -271,7 +258,7 @@ class Programs:
             self._found[purpose] = key, found
 
         try:
-            return Lowered(model, tuple(map(feedable, examples)), found, close)
+            return Lowered(model, examples, found, close)
         except BaseException:
             close()
             raise
@@ -293,7 +280,7 @@ class Programs:
 
 def make(model: Sequential, purpose: str, size: int, shapes: Sequence[Shape]) -> Program:
     """A new program for batches of up to `size`; raises `NotLoweredError` if there is none."""
-    if calls_itself(model):
+    if model._calls_itself:
         why = f"{type(model).__name__} has a __call__ of its own"
         raise NotLoweredError(why, quiet=True)
     return lower(model, size, shapes, loss=purpose != "predict", train=purpose == "fit")

@@ -164,14 +164,15 @@ class Sequential:
         >>> [(step.name, step.shapes) for step in model.program.steps]
         [('dense + bias + relu', '4 -> 2')]
         """
-        shapes = [self.output_shape]
-        if self.input_shape is not None:
-            shapes.insert(0, self.input_shape)
+        outputs = self.output_shape
+        assert self.input_shape is not None
         purpose = "predict" if self.loss is None else "fit"
         try:
             if self.run_eagerly:
                 raise NotLoweredError("it was compiled with run_eagerly")
-            return self._programs.find(self, purpose) or make(self, purpose, 32, shapes)
+            return self._programs.find(self, purpose) or make(
+                self, purpose, 32, [self.input_shape, outputs]
+            )
         except NotLoweredError as why:
             text = f"{self.name} has no program, it runs layer by layer: {why}"
             raise RuntimeError(text) from None
@@ -337,6 +338,11 @@ class Sequential:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
     # ------------------------------------------------------------------ the parts of it
+
+    @property
+    def _calls_itself(self) -> bool:
+        """Whether a class derived from this has a way of its own from inputs to outputs."""
+        return type(self).__call__ is not Sequential.__call__
 
     def _takes(self, shape: Shape) -> bool:
         """Whether inputs of that shape are what the model is for."""

@@ -18,7 +18,7 @@ import numpy as np
 
 from . import activations, losses, optimizers
 from ._fusion import ConvolutionAndPooling, fuse
-from ._program import Executor
+from ._program import Executor, aligned
 from .layers import Activation, Conv2D, Dense, Flatten, MaxPooling2D, Rescaling, Shape, windows
 from .tensor import Array, Tensor
 
@@ -116,7 +116,7 @@ class Parameters:
         sizes = [-(-v.size // ALIGNMENT) * ALIGNMENT for v in self.variables]
         self._starts = np.cumsum([0, *sizes]).tolist()
         self.values, self.gradients, *self.slots = (
-            _aligned(self._starts[-1]) for _ in range(2 + optimizer.slots)
+            aligned(self._starts[-1]) for _ in range(2 + optimizer.slots)
         )
         self._state: Any = None  # the optimizer's list, as it was adopted
         self._weights = list(self._views(self.values))
@@ -130,8 +130,9 @@ class Parameters:
         for start, variable in zip(self._starts, self.variables, strict=False):
             yield flat[start : start + variable.size].reshape(variable.shape)
 
-    def fit(self) -> bool:
-        """Whether the variables are still such that they can be adopted."""
+    @property
+    def adoptable(self) -> bool:
+        """Whether the variables are still such that there is a place for them."""
         return all(
             v.requires_grad and v.dtype == np.float32 and v.shape == view.shape
             for v, view in zip(self.variables, self._weights, strict=True)
@@ -149,7 +150,7 @@ class Parameters:
 
         Raises ValueError if there is no place for them any more.
         """
-        if not self.fit():
+        if not self.adoptable:
             raise ValueError("fit: a weight was given data of another shape or dtype meanwhile")
         for variable, view in zip(self.variables, self._weights, strict=True):
             if variable.data is not view:
@@ -163,10 +164,13 @@ class Parameters:
                     held[i] = view
 
 
-def _aligned(size: int) -> Array:
-    room = np.zeros(size + ALIGNMENT, np.float32)
-    skip = -room.ctypes.data % 64 // 4
-    return room[skip : skip + size]
+class Weights(NamedTuple):
+    """The numbers of a layer's kernel and bias, and where their gradients go."""
+
+    w: Array
+    bias: Array | None
+    dw: Array | None
+    db: Array | None
 
 
 class Builder:
@@ -186,7 +190,7 @@ class Builder:
         """Room for a batch of examples of that shape."""
         size = self.capacity * math.prod(shape)
         self._largest = max(self._largest, size)
-        flat = _aligned(size) if dtype is np.float32 else np.zeros(size, dtype)
+        flat = aligned(size) if dtype is np.float32 else np.zeros(size, dtype)
         return flat.reshape(self.capacity, *shape)
 
     def gradient(self, like: Array, beside: Array | None = None) -> Array:
@@ -195,15 +199,23 @@ class Builder:
         Two are enough: who reads one writes the other.
         """
         if not self._gradients:
-            self._gradients = [_aligned(self._largest) for _ in range(2)]
+            self._gradients = [aligned(self._largest) for _ in range(2)]
         first, second = self._gradients
         taken = beside is not None and np.may_share_memory(beside, first)
         return (second if taken else first)[: like.size].reshape(like.shape)
 
-    def weight(self, tensor: Tensor | None) -> tuple[Array | None, Array | None]:
-        """A weight's numbers and its gradient's; None for a bias that a layer does not have."""
-        if tensor is None:
-            return None, None
+    def weights_of(self, layer: Dense | Conv2D) -> Weights:
+        """A layer's weights and their gradients."""
+        (w, dw), (bias, db) = (
+            (None, None) if tensor is None else self._weight(tensor)
+            for tensor in (layer.kernel, layer.bias)
+        )
+        assert w is not None
+        if bias is not None and bias.shape != w.shape[-1:]:
+            raise NotLoweredError(f"{layer.name} has a bias of shape {bias.shape}", quiet=True)
+        return Weights(w, bias, dw, db)
+
+    def _weight(self, tensor: Tensor) -> tuple[Array, Array | None]:
         array, gradient = tensor.data, None
         if self.parameters is not None:
             if id(tensor) not in self.parameters.of:
@@ -226,119 +238,65 @@ class Builder:
 
 
 def _dense(b: Builder, layer: Dense, x: Array, activation: Any) -> tuple[Array, Pullback]:
-    (w, dw), (bias, db) = b.weight(layer.kernel), b.weight(layer.bias)
-    assert w is not None
     layer.compute_output_shape(x.shape)  # may object
-    k, units = w.shape
-    _check_bias(layer, bias, units)
+    own = b.weights_of(layer)
+    k, units = own.w.shape
     sizes = {"r": math.prod(x.shape[1:-1]), "k": k, "units": units}
     flops = 2.0 * sizes["r"] * k * units
-    y = b.buffer((*x.shape[1:-1], units))
-    relu = activation is RELU
-    b.emit("dense", flops, x=x, w=w, bias=bias, y=y, relu=relu, **sizes)
-    y, through = _activation(b, RELU if relu else activation, y, y, done=relu)
-
-    def pullback(dy: Array, wanted: bool) -> Array:
-        dy = through(dy, True)
-        b.emit("dense_dw", flops, x=x, dy=dy, dw=dw, db=db, **sizes)
-        if not wanted:
-            return dy
-        dx = b.gradient(x, beside=dy)
-        b.emit("dense_dx", flops, dy=dy, w=w, dx=dx, **sizes)
-        return dx
-
-    return y, pullback
-
-
-def _check_bias(layer: Any, bias: Array | None, units: int) -> None:
-    if bias is not None and bias.shape != (units,):
-        raise NotLoweredError(f"{layer.name} has a bias of shape {bias.shape}", quiet=True)
-
-
-def _conv_sizes(layer: Conv2D, x: Array, kernel: Array, bias: Array | None) -> tuple[int, ...]:
-    """What `csrc/mg.h` calls the numbers of an mg_conv2d, but for n."""
-    layer.compute_output_shape(x.shape)  # may object
-    _, h, w, c = x.shape
-    kh, kw, _, f = kernel.shape
-    _check_bias(layer, bias, f)
-    size = windows(layer, x.shape, (kh, kw), layer.strides, layer.padding)
-    pads = _before(layer.padding, (h, w), (kh, kw), layer.strides)
-    return h, w, c, kh, kw, f, *layer.strides, *pads, *size
-
-
-def _before(
-    padding: str, size: tuple[int, int], window: tuple[int, int], strides: tuple[int, int]
-) -> list[int]:
-    """How many rows and columns of zeros are put before the image."""
-    return [
-        0 if padding == "valid" else max((-(-n // s) - 1) * s + k - n, 0) // 2
-        for n, k, s in zip(size, window, strides, strict=True)
-    ]
+    y, relu = b.buffer((*x.shape[1:-1], units)), activation is RELU
+    b.emit("dense", flops, x=x, w=own.w, bias=own.bias, y=y, relu=relu, **sizes)
+    return _activated(b, y, activation, _gradients(b, "dense", flops, x, own, **sizes))
 
 
 def _conv2d(b: Builder, layer: Conv2D, x: Array, activation: Any) -> tuple[Array, Pullback]:
-    (w, dw), (bias, db) = b.weight(layer.kernel), b.weight(layer.bias)
-    assert w is not None
-    conv = _conv_sizes(layer, x, w, bias)
-    _, _, c, kh, kw, f, *_, oh, ow = conv
-    flops = 2.0 * oh * ow * f * kh * kw * c
-    y = b.buffer((oh, ow, f))
-    relu = activation is RELU
-    b.emit("conv2d", flops, x=x, w=w, bias=bias, y=y, conv=conv, relu=relu)
-    y, through = _activation(b, RELU if relu else activation, y, y, done=relu)
+    own, (oh, ow), flops = _convolution(b, layer, x)
+    conv = (x.shape, own.w.shape, layer.strides, layer.padding)
+    y, relu = b.buffer((oh, ow, own.w.shape[3])), activation is RELU
+    flops *= oh * ow
+    b.emit("conv2d", flops, x=x, w=own.w, bias=own.bias, y=y, relu=relu, conv=conv)
+    return _activated(b, y, activation, _gradients(b, "conv2d", flops, x, own, conv=conv))
 
-    def pullback(dy: Array, wanted: bool) -> Array:
-        dy = through(dy, True)
-        b.emit("conv2d_dw", flops, x=x, dy=dy, dw=dw, db=db, conv=conv)
-        if not wanted:
-            return dy
-        dx = b.gradient(x, beside=dy)
-        b.emit("conv2d_dx", flops, dy=dy, w=w, dx=dx, conv=conv)
-        return dx
 
-    return y, pullback
+def _convolution(b: Builder, layer: Conv2D, x: Array) -> tuple[Weights, tuple[int, int], float]:
+    """A convolution's weights, height and width of its output, and the FLOPs of a pixel of it."""
+    layer.compute_output_shape(x.shape)  # may object
+    own = b.weights_of(layer)
+    size = windows(layer, x.shape, own.w.shape[:2], layer.strides, layer.padding)
+    return own, size, 2.0 * own.w.size
 
 
 def _conv2d_relu_pool(b: Builder, both: ConvolutionAndPooling, x: Array) -> tuple[Array, Pullback]:
     layer, window = both.convolution, both.pooling.pool_size
-    (w, dw), (bias, db) = b.weight(layer.kernel), b.weight(layer.bias)
-    assert w is not None
-    conv = _conv_sizes(layer, x, w, bias)
-    _, _, c, kh, kw, f, *_, oh, ow = conv
-    rows, cols = oh // window[0], ow // window[1]
-    if not rows or not cols:
+    own, (oh, ow), flops = _convolution(b, layer, x)
+    shape = (oh // window[0], ow // window[1], own.w.shape[3])
+    if 0 in shape:
         raise NotLoweredError(f"{both.pooling.name} does not fit")
-    back = 2.0 * rows * cols * f * kh * kw * c  # one number of a window gets the gradient
-    y, winner = b.buffer((rows, cols, f)), b.buffer((rows, cols, f), np.uint8)
-    sizes = {"conv": conv, "window": window}
-    b.emit(
-        "conv2d_relu_pool",
-        back * math.prod(window),
-        x=x,
-        w=w,
-        bias=bias,
-        y=y,
-        winner=winner,
-        **sizes,
-    )
+    flops *= math.prod(shape[:2])  # of the gradients: one number of a window gets what comes back
+    y, winner = b.buffer(shape), b.buffer(shape, np.uint8)
+    conv = (x.shape, own.w.shape, layer.strides, layer.padding)
+    more = {"winner": winner, "conv": conv, "window": window}
+    op = "conv2d_relu_pool"
+    b.emit(op, flops * math.prod(window), x=x, w=own.w, bias=own.bias, y=y, **more)
+    return y, _gradients(b, op, flops, x, own, **more)
+
+
+def _gradients(b: Builder, op: str, flops: float, x: Array, own: Weights, **more: Any) -> Pullback:
+    """The steps that send back to a layer's weights and inputs."""
 
     def pullback(dy: Array, wanted: bool) -> Array:
-        b.emit("conv2d_relu_pool_dw", back, x=x, dy=dy, winner=winner, dw=dw, db=db, **sizes)
+        b.emit(f"{op}_dw", flops, x=x, dy=dy, dw=own.dw, db=own.db, **more)
         if not wanted:
             return dy
         dx = b.gradient(x, beside=dy)
-        b.emit("conv2d_relu_pool_dx", back, dy=dy, winner=winner, w=w, dx=dx, **sizes)
+        b.emit(f"{op}_dx", flops, dy=dy, w=own.w, dx=dx, **more)
         return dx
 
-    return y, pullback
+    return pullback
 
 
 def _max_pool2d(b: Builder, layer: MaxPooling2D, x: Array) -> tuple[Array, Pullback]:
-    _, oh, ow, _ = layer.compute_output_shape(x.shape)
-    _, h, w, c = x.shape
-    shape = (int(oh or 0), int(ow or 0), c)
-    pads = _before(layer.padding, (h, w), layer.pool_size, layer.strides)
-    pool = (h, w, c, *layer.pool_size, *layer.strides, *pads, *shape[:2])
+    shape = [int(size or 0) for size in layer.compute_output_shape(x.shape)[1:]]
+    pool = (x.shape, layer.pool_size, layer.strides, layer.padding)
     y, winner = b.buffer(shape), b.buffer(shape, np.int32)
     b.emit("max_pool2d", 0, x=x, y=y, winner=winner, pool=pool)
 
@@ -349,6 +307,12 @@ def _max_pool2d(b: Builder, layer: MaxPooling2D, x: Array) -> tuple[Array, Pullb
         return dx
 
     return y, pullback
+
+
+def _activated(b: Builder, y: Array, activation: Any, pullback: Pullback) -> tuple[Array, Pullback]:
+    """The activation of y in its place; the step that made y has done it if it is ReLU."""
+    y, through = _activation(b, activation, y, y, done=activation is RELU)
+    return y, lambda dy, wanted: pullback(through(dy, True), wanted)
 
 
 def _activation(
@@ -452,8 +416,8 @@ class Program:
         inputs: Array,
         output: Array,
         labels: Array | None,
-        halves: Sequence[Sequence[Step]],
         dy: Array | None,
+        forward: int,
         logits: bool,
     ) -> None:
         self.capacity = builder.capacity
@@ -461,10 +425,9 @@ class Program:
         self.output, self.labels, self.logits = output, labels, logits
         self.parameters = builder.parameters
         self._builder, self._inputs, self._dy = builder, inputs, dy
-        self._forward, *backward = (
-            Executor([(step.op, step.operands) for step in half], self.capacity) for half in halves
-        )
-        self._backward = backward[0] if backward else None
+        steps = [(step.op, step.operands) for step in self.steps]
+        self._forward = Executor(steps[:forward], self.capacity)
+        self._backward = Executor(steps[forward:], self.capacity)
         self.updates = bool(self.steps) and self.steps[-1].part == "update"
         self.seen = 0
 
@@ -474,7 +437,7 @@ class Program:
             size <= self.capacity
             and x.shape[1:] == self._inputs.shape[1:]
             and (y is None or self.labels is None or y.shape[1:] == self.labels.shape[1:])
-            and (self.parameters is None or self.parameters.fit())
+            and (self.parameters is None or self.parameters.adoptable)
         )
 
     @property
@@ -539,12 +502,13 @@ class Program:
         self, first: int, n: int, order: Array | None = None, update: Update = NO_UPDATE
     ) -> None:
         """Run it on n examples; see `feed`. update: of the optimizer's step, if there is one."""
+        if not self.fresh:  # a callback gave a weight another array, or it is the first run
+            self.follow()
         self._forward.run(first, n, order, *update)
         self.seen += n
 
     def back(self, n: int, dy: Array, update: Update) -> None:
         """Run the backward half, where the loss is no step: dy is its gradient."""
-        assert self._backward is not None
         assert self._dy is not None
         self._dy[:n] = dy
         self._backward.run(0, n, None, *update)
@@ -627,8 +591,7 @@ def lower(
     if fused and (x.ndim != 2 or tuple(shapes[1][1:]) != x.shape[1:]):
         why = "cross entropy has a step for outputs and labels (N, classes) only"
         raise NotLoweredError(why, quiet=True)  # if they disagree, that is to come
-    halves: list[int] = []
-    labels = dy = None
+    labels = dy = forward = None
     output = x
     if fused:
         b.part, b.layers = "loss", getattr(model.loss, "name", None) or "categorical_crossentropy"
@@ -648,8 +611,8 @@ def lower(
         )
         output = y if softmax else x
     if train:
-        if dy is None:
-            halves.append(len(b.steps))
+        if dy is None:  # then the loss, which makes it, is computed in between
+            forward = len(b.steps)
             dy = b.gradient(x)
         b.part = "backward"
         first_weight = next(
@@ -660,9 +623,9 @@ def lower(
             b.layers, pullback = pullbacks[i]
             gradient = pullback(gradient, i > first_weight)
         _update(b, model)
-    steps = b.steps
-    parts = [steps[: halves[0]], steps[halves[0] :]] if halves else [steps]
-    return Program(b, inputs, output, labels, parts, dy, loss and softmax and not fused)
+    if forward is None:
+        forward = len(b.steps)
+    return Program(b, inputs, output, labels, dy, forward, loss and softmax and not fused)
 
 
 def _has_weights(stage: Any) -> bool:

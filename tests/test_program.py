@@ -38,7 +38,6 @@ from micrograd_ext import (
     utils,
 )
 from micrograd_ext._program import Executor
-from micrograd_ext.program import NotLoweredError
 
 Array = npt.NDArray[Any]
 Parts = Callable[[], list[layers.Layer]]
@@ -86,8 +85,7 @@ def small(**how: Any) -> Sequential:
 
 def has_program(model: Sequential, purpose: str = "fit") -> bool:
     """Whether the model ran that by a program the last time."""
-    found = model._programs.find(model, purpose)
-    return found is not None and not isinstance(found, NotLoweredError)
+    return model._programs.find(model, purpose) is not None
 
 
 def assert_same_bits(*runs: list[Array]) -> None:
@@ -1949,6 +1947,10 @@ def executor(count: int = 6) -> Executor:
 
 F = np.zeros((4, 2), np.float32)
 ORDER = np.arange(6)
+CONV = ((1, 4, 4, 1), (3, 3, 1, 1), 1, "valid")
+POOL = ((1, 4, 4, 1), 2, None, "valid")
+CONV = ((1, 4, 4, 1), (3, 3, 1, 1), 1, "valid")
+POOL = ((1, 4, 4, 1), 2, None, "valid")
 ROW = {"function": "relu", "x": F, "y": F, "r": 1, "units": 2}
 
 WRONG: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
@@ -1980,7 +1982,7 @@ WRONG: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "an operand unknown": (
         lambda: Executor([("dense", {"z": F})], 1),
         ValueError,
-        "dense: no step has an operand called 'z'",
+        "dense: no operand of this step is called 'z': expected r, k",
     ),
     "an operand of float64": (
         lambda: Executor([("dense", {"x": F.astype("f8")})], 1),
@@ -2007,6 +2009,28 @@ WRONG: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         TypeError,
         "max_pool2d: winner: .*got int64",
     ),
+    "winners of another kind": (
+        lambda: Executor([("max_pool2d", {"pool": POOL, "winner": np.zeros(9, "u1")})], 1),
+        TypeError,
+        "max_pool2d: winner: expected an array of int32, got uint8",
+    ),
+    "a gradient that is too short": (
+        lambda: Executor([("softmax_loss", {"units": 2, "dx": F[:1]})], 4),
+        ValueError,
+        r"softmax_loss: dx: expected an array of 8 numbers at least, got shape \(1, 2\)",
+    ),
+    "a window that does not fit": (
+        lambda: Executor([("conv2d_relu_pool", {"conv": CONV, "window": 3})], 1),
+        ValueError,
+        "conv2d_relu_pool: pool_size: a window of 3 x 3 does not fit",
+    ),
+    "a size below 0": (lambda: Executor([("dense", {"r": -1})], 1), ValueError, "below 0, got -1"),
+    "a product too large": (
+        lambda: Executor([("dense", {"r": 2**40, "k": 2**40, "x": F})], 1),
+        ValueError,
+        f"dense: x: expected an array of {2**80} numbers",
+    ),
+    "nothing": (lambda: Executor([("conv2d", {})], 1), ValueError, "expected the operand 'conv'"),
     "too few sizes": (lambda: Executor([("conv2d", {"conv": (1, 2)})], 1), ValueError, "unpack"),
     "sizes that are none": (lambda: Executor([("dense", {"k": "2"})], 1), TypeError, "integer"),
     "a step that is none": (lambda: Executor([3], 1), TypeError, "not iterable"),  # type: ignore[list-item]
