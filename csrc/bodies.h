@@ -1,5 +1,6 @@
 /* Included once by each isa_*.c, which sets MG_NAME, MG_VBYTES (bytes a vector; 0: no vectors) and
    MG_REGISTERS: compiles every kernel body for float and for double and exports the table. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -36,6 +37,7 @@ enum { ALONG = 0, ACROSS = 1 }; /* how a tile walks A: see tile.inl */
 #define REAL_BYTES 4
 #define INT int32_t
 #define SQRT sqrtf
+#define TINY FLT_MIN
 #define PROGRAM /* models compute in float */
 #define FN(name) JOIN(name, f32)
 #include "kernels.inl"
@@ -43,6 +45,7 @@ enum { ALONG = 0, ACROSS = 1 }; /* how a tile walks A: see tile.inl */
 #undef REAL_BYTES
 #undef INT
 #undef SQRT
+#undef TINY
 #undef PROGRAM
 #undef FN
 
@@ -50,12 +53,14 @@ enum { ALONG = 0, ACROSS = 1 }; /* how a tile walks A: see tile.inl */
 #define REAL_BYTES 8
 #define INT int64_t
 #define SQRT sqrt
+#define TINY DBL_MIN
 #define FN(name) JOIN(name, f64)
 #include "kernels.inl"
 #undef REAL
 #undef REAL_BYTES
 #undef INT
 #undef SQRT
+#undef TINY
 #undef FN
 
 #define MG_TABLE(x)                                                                               \
