@@ -5,7 +5,8 @@
 
    op                     what it does
    ---------------------  -----------------------------------------------------------------------
-   MG_DENSE               y (n*r, units) = x (n*r, k) w (k, units) + bias, or its ReLU if `flag`
+   MG_DENSE               y (n*r, units) = x (n*r, k) w (k, units) + bias, or its ReLU if `flag`;
+                          for large k by halves, see dense.inl
    MG_DENSE_DW            dw = x' dy, db = sum of dy's rows
    MG_DENSE_DX            dx = dy w'
    MG_CONV2D, _DW, _DX    conv2d of mg.h, its ReLU if `flag`; dw and db; dx
@@ -67,7 +68,7 @@ typedef struct mg_feed {
 
 typedef struct mg_run {
     ptrdiff_t n;
-    double rate;         /* of the optimizer's step */
+    double rate;         /* of the optimizer's steps */
     float *scratch;      /* 64-byte aligned, as long as `scratch` below says */
     int threads;
     double loss, hits;   /* totals: losses, and examples whose largest output is at the largest label */

@@ -1,4 +1,5 @@
 /* The steps of program.h. What mg.h has is called as it is; the small ones are here. */
+#include "dense.inl"
 #include "function.inl"
 
 /* ---- batches */
@@ -269,8 +270,7 @@ static void program_run(const mg_step *steps, ptrdiff_t count, mg_run *r)
         const ptrdiff_t pixels = conv.n * conv.oh * conv.ow;
         switch (s->op) {
         case MG_DENSE:
-            matmul_f32(rows, s->units, s->k, s->x, s->k, 1, s->w, s->units, 1, s->bias, s->flag, s->y,
-                       scratch, threads);
+            dense(s, rows, scratch, threads);
             break;
         case MG_DENSE_DW:
             matmul_f32(s->k, s->units, rows, s->x, 1, s->k, s->dy, s->units, 1, NULL, 0, s->dw,
@@ -339,7 +339,7 @@ static ptrdiff_t program_scratch(const mg_step *steps, ptrdiff_t count, ptrdiff_
         conv.n = n;
         switch (s->op) {
         case MG_DENSE:
-            size = matmul_scratch_f32(rows, s->units, s->k, threads);
+            size = dense_scratch(s, rows, threads);
             break;
         case MG_DENSE_DW:
             size = MAX(matmul_scratch_f32(s->k, s->units, rows, threads), sum_rows_scratch_f32(rows, s->units));

@@ -107,7 +107,7 @@ cdef extern from "mg.h" nogil:
                      double beta_1, double beta_2, double epsilon, int threads) noexcept nogil
 
     enum:
-        MG_OPS, MG_FUNCTIONS, MG_AFFINE, MG_F32, MG_F64, MG_U8
+        MG_OPS, MG_ADAM, MG_SGD, MG_FUNCTIONS, MG_AFFINE, MG_F32, MG_F64, MG_U8
 
     ctypedef struct mg_step:
         int op, flag

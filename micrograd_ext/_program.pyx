@@ -12,7 +12,7 @@ from libc.string cimport memset
 import numpy as np
 
 from micrograd_ext._kernels cimport (
-    MG_AFFINE, MG_F32, MG_F64, MG_FUNCTIONS, MG_OPS, MG_U8, conv2d_shape, find_isa, find_threads,
+    MG_ADAM, MG_AFFINE, MG_F32, MG_F64, MG_FUNCTIONS, MG_OPS, MG_SGD, MG_U8, conv2d_shape, find_isa, find_threads,
     fused_shape, mg_feed, mg_isa, mg_run, mg_step, pool2d_shape,
 )
 
@@ -174,7 +174,6 @@ cdef class Executor:
     cdef mg_run r
     cdef mg_feed feeds[2]
     cdef object arrays, ops, room, fed
-    cdef bint updates
 
     def __cinit__(self, list steps, Py_ssize_t capacity):
         self.count, self.capacity = len(steps), capacity
@@ -183,7 +182,6 @@ cdef class Executor:
             raise MemoryError
         self.arrays = [operands for _, operands in steps]
         self.ops = [op for op, _ in steps]
-        self.updates = self.count > 0 and self.ops[self.count - 1] in ("adam", "sgd")
         self.fed = [None, None]
         self.isa = find_isa(None)
         self.examples = 2**62
@@ -232,14 +230,14 @@ cdef class Executor:
     def run(self, Py_ssize_t first, Py_ssize_t n, order=None, double rate=0.0, numbers=None):
         """Run all steps on the examples `first` to first + n, or on those that `order` has there.
 
-        rate, numbers: of the optimizer's step, if the last one is one.
+        rate, numbers: of the optimizer's steps, if there are any.
         """
         cdef const int64_t[::1] places
         cdef const int64_t *at = NULL
         cdef int threads = find_threads(None)
         cdef int slot
         cdef Py_ssize_t size, place
-        cdef mg_step *last
+        cdef mg_step *s
         if not 0 < n <= self.capacity:
             raise ValueError(f"run: n: expected 1 to {self.capacity} examples, got {n}")
         if first < 0 or first > self.examples - n:
@@ -258,9 +256,10 @@ cdef class Executor:
             self.room = aligned(size)
             self.r.scratch = <float *><Py_ssize_t>self.room.ctypes.data
             self.known_n, self.known_threads = n, threads
-        if numbers is not None and self.updates:
-            last = &self.steps[self.count - 1]
-            last.a, last.b, last.c = numbers
+        if numbers is not None:
+            for s in self.steps[:self.count]:
+                if s.op == MG_ADAM or s.op == MG_SGD:
+                    s.a, s.b, s.c = numbers
         self.r.n, self.r.rate, self.r.threads = n, rate, threads
         with nogil:
             for slot in range(FEEDS):

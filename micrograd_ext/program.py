@@ -46,6 +46,7 @@ FUSED = {
     "conv2d_relu_pool": ["conv2d", "relu", "max_pool2d"],
     "softmax_loss": ["softmax", "cross entropy"],
 }
+UPDATES = ("adam", "sgd")
 RELU, SOFTMAX = activations.get("relu"), activations.get("softmax")
 
 
@@ -65,7 +66,7 @@ class Step(NamedTuple):
 
     op: str
     operands: dict[str, Any]
-    part: str  # forward, loss, backward, update
+    part: str  # forward, loss, backward
     layers: str
     flops: float  # for a full batch; at most so many where zeros are left out
 
@@ -95,7 +96,7 @@ class Step(NamedTuple):
         """From which shapes it makes which: of an example, of a weight, or of all weights."""
         key = {"dw": "dw", "dx": "dx"}.get(self.op[-2:], "y")
         sources = ("x", "dy") if key == "dw" else ("dy",) if key == "dx" else ("x",)
-        whole = key == "dw" or self.part == "update"
+        whole = key == "dw" or self.op in UPDATES
         found = self.operands[key].shape[0 if whole else 1 :]
         texts = [_shape(self.operands[name].shape[1:]) for name in sources if name in self.operands]
         return " -> ".join(filter(None, [", ".join(texts), _shape(found)]))
@@ -129,6 +130,11 @@ class Parameters:
     def _views(self, flat: Array) -> Iterator[Array]:
         for start, variable in zip(self._starts, self.variables, strict=False):
             yield flat[start : start + variable.size].reshape(variable.shape)
+
+    def span(self, variables: Sequence[Tensor]) -> slice:
+        """Where variables that follow each other have their numbers in the flat arrays."""
+        at = next(i for i, v in enumerate(self.variables) if v is variables[0])
+        return slice(self._starts[at], self._starts[at + len(variables)])
 
     @property
     def adoptable(self) -> bool:
@@ -428,7 +434,7 @@ class Program:
         steps = [(step.op, step.operands) for step in self.steps]
         self._forward = Executor(steps[:forward], self.capacity)
         self._backward = Executor(steps[forward:], self.capacity)
-        self.updates = bool(self.steps) and self.steps[-1].part == "update"
+        self.updates = any(step.op in UPDATES for step in self.steps)
         self.seen = 0
 
     def takes(self, size: int, x: Array, y: Array | None = None) -> bool:
@@ -501,7 +507,7 @@ class Program:
     def run(
         self, first: int, n: int, order: Array | None = None, update: Update = NO_UPDATE
     ) -> None:
-        """Run it on n examples; see `feed`. update: of the optimizer's step, if there is one."""
+        """Run it on n examples; see `feed`. update: of the optimizer's steps, if there are any."""
         if not self.fresh:  # a callback gave a weight another array, or it is the first run
             self.follow()
         self._forward.run(first, n, order, *update)
@@ -615,21 +621,21 @@ def lower(
             forward = len(b.steps)
             dy = b.gradient(x)
         b.part = "backward"
-        first_weight = next(
-            (i for i, stage in enumerate(stages) if _has_weights(stage)), len(stages)
-        )
+        first_weight = next((i for i, stage in enumerate(stages) if _weights(stage)), len(stages))
         gradient = dy
         for i in range(len(stages) - 1, first_weight - 1, -1):
             b.layers, pullback = pullbacks[i]
             gradient = pullback(gradient, i > first_weight)
-        _update(b, model)
+            _update(b, model.optimizer, _weights(stages[i]))
     if forward is None:
         forward = len(b.steps)
     return Program(b, inputs, output, labels, dy, forward, loss and softmax and not fused)
 
 
-def _has_weights(stage: Any) -> bool:
-    return any(layer.weights for layer in getattr(stage, "layers", [stage]))
+def _weights(stage: Any) -> list[Tensor]:
+    """The weights of a layer, or of several as one."""
+    layers = getattr(stage, "layers", [stage])
+    return [weight for layer in layers for weight in layer.trainable_weights]
 
 
 def _is_cross_entropy(loss: Any, softmax: bool) -> bool:
@@ -639,17 +645,19 @@ def _is_cross_entropy(loss: Any, softmax: bool) -> bool:
     return type(loss) is losses.CategoricalCrossentropy and (softmax != loss.from_logits)
 
 
-def _update(b: Builder, model: Sequential) -> None:
-    """The optimizer's step, if it is one that has a kernel."""
-    how, flat = model.optimizer, b.parameters
-    assert how is not None
-    assert flat is not None
-    b.part, b.layers = "update", f"{len(flat.variables)} weights"
-    size = flat.values.size
-    common = {"y": flat.values, "dy": flat.gradients, "units": size}
+def _update(b: Builder, how: optimizers.Optimizer | None, weights: Sequence[Tensor]) -> None:
+    """The optimizer's step for a layer's weights, if it is one that has a kernel.
+
+    A layer at a time: its gradients are still in the cache, of the cores that are to change these
+    weights and then read them.
+    """
+    if not weights:
+        return
+    assert b.parameters is not None
+    flat, span = b.parameters, b.parameters.span(weights)
+    slots = [slot[span] for slot in flat.slots]
+    common = {"y": flat.values[span], "dy": flat.gradients[span], "units": span.stop - span.start}
     if type(how) is optimizers.Adam:
-        m, v = flat.slots
-        b.emit("adam", 0, **common, m=m, v=v, numbers=how.numbers())
+        b.emit("adam", 0, **common, m=slots[0], v=slots[1], numbers=how.numbers())
     elif type(how) is optimizers.SGD:
-        memory = flat.slots[0] if flat.slots else None
-        b.emit("sgd", 0, **common, v=memory, numbers=how.numbers())
+        b.emit("sgd", 0, **common, v=slots[0] if slots else None, numbers=how.numbers())

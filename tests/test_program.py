@@ -1131,7 +1131,7 @@ def test_optimizers_steps(name: str, size: int) -> None:
 
 
 def test_matrices_of_odd_sizes() -> None:
-    for n, r, k, units in itertools.product((1, 3), (1, 5), (1, 7, 65), (1, 8, 17)):
+    for n, r, k, units in itertools.product((1, 3), (1, 5, 50), (1, 7, 65, 255, 301), (1, 8, 17)):
         x, w, bias = numbers(n, r, k), numbers(k, units), numbers(units)
         y, dx, dw, db = (np.full_like(a, 7) for a in (numbers(n, r, units), x, w, bias))
         dy, sizes = numbers(n, r, units, seed=3), {"r": r, "k": k, "units": units}
@@ -1864,16 +1864,19 @@ def test_the_program_of_a_model() -> None:
         ("loss", "softmax + cross entropy", "categorical_crossentropy", "3 -> 3"),
         ("backward", "dw, db of dense", "e", "5, 3 -> 5x3"),
         ("backward", "dx of dense", "e", "3 -> 5"),
+        ("backward", "adam", "e", "32"),
         ("backward", "dx of relu", "d", "5 -> 5"),
         ("backward", "dw, db of dense", "d", "12, 5 -> 12x5"),
         ("backward", "dx of dense", "d", "5 -> 12"),
+        ("backward", "adam", "d", "80"),
         ("backward", "dx of affine", "again", "12 -> 12"),
         ("backward", "dx of max_pool2d", "p2", "2x2x3 -> 3x3x3"),
         ("backward", "dx of sigmoid", "c2", "3x3x3 -> 3x3x3"),
         ("backward", "dw of conv2d", "c2", "4x4x4, 3x3x3 -> 2x2x4x3"),
         ("backward", "dx of conv2d", "c2", "3x3x3 -> 4x4x4"),
+        ("backward", "adam", "c2", "48"),
         ("backward", "dw, db of conv2d + relu + max_pool2d", "c, p", "9x9x1, 4x4x4 -> 2x2x1x4"),
-        ("update", "adam", "7 weights", "192"),
+        ("backward", "adam", "c, p", "32"),
     ]
     for trained in (False, True):
         if trained:
@@ -1887,8 +1890,9 @@ def test_the_program_of_a_model() -> None:
         assert f"batches of up to {program.capacity}" in text
         assert "gather * 0.5 + 1" in text
         for _, name, layer, shapes in expected:
-            line = next(line for line in text.splitlines() if name in line and shapes in line)
-            assert layer in line
+            assert any(
+                name in line and layer in line and shapes in line for line in text.splitlines()
+            )
     assert model.program is model.program
     model.run_eagerly = True
     with pytest.raises(RuntimeError, match="compiled with run_eagerly"):
