@@ -5,6 +5,7 @@ This is `program.py`'s engine room. Whatever it is given, what reaches C has bee
 each step has the operands that it needs, of types, layouts and lengths that go together.
 """
 
+from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport int64_t
 from libc.string cimport memset
@@ -51,18 +52,26 @@ def aligned(Py_ssize_t size):
     0
     """
     room = np.zeros(size + 16, np.float32)
-    skip = -room.ctypes.data % 64 // 4
+    skip = -<size_t>begin(room) % 64 // 4
     return room[skip : skip + size]
 
 
-cdef Py_ssize_t address(str name, array, dtype) except 0:
+cdef void *begin(array) except? NULL:
+    """Where an array's numbers are, in a tenth of the time that `array.ctypes.data` takes."""
+    cdef Py_buffer seen
+    PyObject_GetBuffer(array, &seen, PyBUF_STRIDES)
+    PyBuffer_Release(&seen)
+    return seen.buf
+
+
+cdef void *address(str name, array, dtype) except? NULL:
     """Where a dense array's numbers are."""
     if not isinstance(array, np.ndarray) or array.dtype != dtype:
         raise TypeError(f"{name}: expected an array of {np.dtype(dtype)}, "
                         f"got {getattr(array, 'dtype', array)}")
     if not (array.flags.c_contiguous and array.flags.aligned):
         raise ValueError(f"{name}: expected a dense, aligned array, got strides {array.strides}")
-    return array.ctypes.data
+    return begin(array)
 
 
 def _place(what, name, names):
@@ -124,6 +133,7 @@ cdef dict sizes_of(const mg_step *s, str op, n):
 cdef int set_step(mg_step *to, str op, dict operands, n) except -1:
     """Fill it in, if operands and sizes are right; n: examples."""
     cdef mg_step s
+    cdef void *where
     memset(&s, 0, sizeof(s))
     s.ph = s.pw = 1
     names = ("x", "y", "w", "bias", "dx", "dy", "dw", "db", "labels", "loss", "m", "v")
@@ -147,9 +157,9 @@ cdef int set_step(mg_step *to, str op, dict operands, n) except -1:
             raise ValueError(f"{op}: {name}: expected an array of {size} numbers at least, "
                              f"got shape {array.shape}")
         if name == "winner":
-            s.winner = <void *><Py_ssize_t>where
+            s.winner = where
         else:
-            places[names.index(name)][0] = <float *><Py_ssize_t>where
+            places[names.index(name)][0] = <float *>where
     for name in needed:
         if name not in operands:
             raise ValueError(f"{op}: expected the operand {name!r}")
@@ -218,7 +228,7 @@ cdef class Executor:
             raise ValueError(f"feed: expected examples like those of {to.shape}, got {array.shape}")
         if len(array) and not (array[0].flags.c_contiguous and array.flags.aligned):
             raise ValueError("feed: expected examples that are dense and aligned")
-        f.from_ = <const char *><Py_ssize_t>array.ctypes.data
+        f.from_ = <const char *>begin(array)
         f.to = <float *>address("feed", to, np.float32)
         f.kind = KINDS[array.dtype]
         f.stride, f.itemsize = array.strides[0], array.itemsize
@@ -254,7 +264,7 @@ cdef class Executor:
         if n > self.known_n or threads != self.known_threads:
             size = self.isa.program.scratch(self.steps, self.count, n, threads)
             self.room = aligned(size)
-            self.r.scratch = <float *><Py_ssize_t>self.room.ctypes.data
+            self.r.scratch = <float *>begin(self.room)
             self.known_n, self.known_threads = n, threads
         if numbers is not None:
             for s in self.steps[:self.count]:
