@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from . import activations, ops
-from .layers import Activation, Conv2D, Layer, MaxPooling2D, Shape
+from .layers import Activation, Conv2D, Layer, MaxPooling2D
+from .layers.base import Shape
 from .tensor import Tensor
 
 __all__ = ["fuse"]

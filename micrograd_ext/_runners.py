@@ -16,7 +16,7 @@ import numpy as np
 from . import ops
 from ._fusion import fuse
 from .callbacks import Logs
-from .layers import Shape
+from .layers.base import Shape
 from .metrics import CategoricalAccuracy, MeanMetricWrapper, accuracy, categorical_accuracy
 from .program import NO_UPDATE, NotLoweredError, Program, lower
 from .tensor import Array, Tensor, no_grad

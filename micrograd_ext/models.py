@@ -12,7 +12,8 @@ from ._lookup import positive
 from ._runners import Programs, Runner, make
 from ._summary import print_summary
 from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger
-from .layers import InputLayer, Layer, Shape, assign, unique_name
+from .layers import InputLayer, Layer
+from .layers.base import Shape, assign, unique_name
 from .metrics import Mean, MeanMetricWrapper, MetricFunction
 from .metrics import get as get_metric
 from .program import NotLoweredError, Program

@@ -19,7 +19,9 @@ import numpy as np
 from . import activations, losses, optimizers
 from ._fusion import ConvolutionAndPooling, fuse
 from ._program import Executor, aligned
-from .layers import Activation, Conv2D, Dense, Flatten, MaxPooling2D, Rescaling, Shape, windows
+from .layers import Activation, Conv2D, Dense, Flatten, MaxPooling2D, Rescaling
+from .layers.base import Shape
+from .layers.convolution import windows
 from .tensor import Array, Tensor
 
 if TYPE_CHECKING:

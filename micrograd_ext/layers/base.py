@@ -1,0 +1,170 @@
+"""What layers share: names, weights, and the call that builds them when first used."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .. import initializers
+from .._lookup import positive
+from ..tensor import Array, Tensor, TensorLike
+
+__all__ = ["Input", "InputLayer", "Layer", "Shape"]
+
+#: Sizes of the axes; None where any size will do, as for the batch.
+Shape: TypeAlias = tuple[int | None, ...]
+
+_names: Counter[str] = Counter()
+
+
+def unique_name(kind: str) -> str:
+    """Kind, kind_1, kind_2, ... in the order of creation."""
+    count = _names[kind]
+    _names[kind] += 1
+    return f"{kind}_{count}" if count else kind
+
+
+class Layer:
+    """A function of one Tensor, with weights.
+
+    Write your own by subclassing: `build` makes the weights once the input's shape is known,
+    `call` computes, `compute_output_shape` says what comes out.
+
+    >>> class Scale(Layer):
+    ...     def build(self, input_shape):
+    ...         self.factor = self.add_weight(shape=(input_shape[-1],), initializer="ones")
+    ...     def call(self, inputs):
+    ...         return inputs * self.factor
+    >>> Scale()(np.array([[1.0, 2.0]], np.float32)).data
+    array([[1., 2.]], dtype=float32)
+
+    Args:
+        name: 'dense', 'dense_1', ... by default.
+        input_shape: shape of one example, without the batch; lets a model be built at once.
+    """
+
+    def __init__(
+        self, *, name: str | None = None, input_shape: Sequence[int] | None = None
+    ) -> None:
+        self.name = name or unique_name(_snake(type(self).__name__))
+        self.input_shape: Shape | None = None if input_shape is None else (None, *input_shape)
+        self.weights: list[Tensor] = []
+        self.built = False
+
+    def __call__(self, inputs: TensorLike) -> Tensor:
+        """Apply the layer to a batch, building it first if this is its first one."""
+        x = inputs if isinstance(inputs, Tensor) else Tensor(inputs, requires_grad=False)
+        self.ensure_built(x.shape)
+        return self.call(x)
+
+    def ensure_built(self, input_shape: Shape) -> None:
+        """Build for inputs of that shape, once."""
+        if not self.built:
+            self.build(input_shape)
+            self.input_shape = (None, *input_shape[1:])
+            self.built = True
+
+    def build(self, input_shape: Shape) -> None:
+        """Make the weights for inputs of that shape, whose first axis is the batch."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Compute the outputs."""
+        raise NotImplementedError(f"{type(self).__name__}.call")
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The shape that comes out for inputs of `input_shape`; the same by default."""
+        return input_shape
+
+    def add_weight(
+        self,
+        shape: Sequence[int],
+        initializer: str | initializers.Initializer = "glorot_uniform",
+        name: str | None = None,
+    ) -> Tensor:
+        """Make a weight that training will adjust; call this in `build`."""
+        data = np.array(initializers.get(initializer)(tuple(shape)), np.float32)
+        if data.shape != tuple(shape):
+            raise ValueError(
+                f"{self.name}: initializer: expected it to return shape {tuple(shape)}, "
+                f"got {data.shape}"
+            )
+        weight = Tensor(data, name=f"{self.name}/{name or len(self.weights)}")
+        self.weights.append(weight)
+        return weight
+
+    @property
+    def trainable_weights(self) -> list[Tensor]:
+        """The weights that training adjusts: all of them."""
+        return self.weights
+
+    def count_params(self) -> int:
+        """How many numbers the weights hold."""
+        return sum(weight.size for weight in self.weights)
+
+    def get_weights(self) -> list[Array]:
+        """Copies of the weights, kernel first."""
+        return [weight.data.copy() for weight in self.weights]
+
+    def set_weights(self, weights: Sequence[Array]) -> None:
+        """Copy the arrays into the weights; ValueError if number or shapes disagree."""
+        assign(self.name, self.weights, weights)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def assign(owner: str, weights: Sequence[Tensor], arrays: Sequence[Array]) -> None:
+    """Copy arrays into weights, all or, with a ValueError, none."""
+    if len(arrays) != len(weights):
+        raise ValueError(f"{owner}: set_weights: expected {len(weights)} arrays, got {len(arrays)}")
+    for weight, array in zip(weights, arrays, strict=True):
+        if weight.shape != np.shape(array):
+            raise ValueError(
+                f"{weight.name}: set_weights: expected shape {weight.shape}, got {np.shape(array)}"
+            )
+    for weight, array in zip(weights, arrays, strict=True):
+        weight.data[...] = array
+
+
+def _snake(name: str) -> str:
+    """MaxPooling2D -> max_pooling2d, RMSNorm -> rms_norm, as Keras names its layers."""
+    return re.sub(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+class InputLayer(Layer):
+    """Says what shape of examples a model takes; see `Input`."""
+
+    def __init__(self, shape: Sequence[int], *, name: str | None = None) -> None:
+        super().__init__(name=name or unique_name("input_layer"), input_shape=shape)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The inputs themselves."""
+        return inputs
+
+
+def Input(shape: Sequence[int], name: str | None = None) -> InputLayer:  # noqa: N802 - Keras's name
+    """The first entry of a model: the shape of one example, without the batch.
+
+    >>> Input(shape=(28, 28, 1)).input_shape
+    (None, 28, 28, 1)
+    """
+    return InputLayer(shape, name=name)
+
+
+def count_of(layer: Layer, argument: str, value: Any) -> int:
+    return positive(f"{layer.name}: {argument}", value)
+
+
+def pair_of(layer: Layer, argument: str, value: int | Sequence[int]) -> tuple[int, int]:
+    """(height, width) from one number for both, or two."""
+    if isinstance(value, Sequence) and len(value) == 2:
+        return count_of(layer, argument, value[0]), count_of(layer, argument, value[1])
+    if isinstance(value, Sequence):
+        raise ValueError(
+            f"{layer.name}: {argument}: expected a number or two (height, width), got {value!r}"
+        )
+    return (count_of(layer, argument, value),) * 2

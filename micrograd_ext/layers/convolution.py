@@ -1,0 +1,152 @@
+"""Convolution, and pooling: what looks at images through a window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .. import activations, initializers, ops
+from ..tensor import Tensor
+from .base import Layer, Shape, count_of, pair_of
+from .core import KernelLayer
+
+__all__ = ["Conv2D", "MaxPool2D", "MaxPooling2D"]
+
+
+def _padding(layer: Layer, padding: str) -> str:
+    if not isinstance(padding, str) or padding.lower() not in ("valid", "same"):
+        raise ValueError(f"{layer.name}: padding: expected 'valid' or 'same', got {padding!r}")
+    return padding.lower()
+
+
+def _image_shape(layer: Layer, shape: Shape) -> tuple[int, int, int]:
+    """Height, width and channels of the images that a layer is given."""
+    if len(shape) != 4 or None in shape[1:]:
+        raise ValueError(
+            f"{layer.name}: expected images of shape (batch, height, width, channels), "
+            f"got shape {shape}"
+        )
+    return shape[1:]  # type: ignore[return-value]
+
+
+def windows(
+    layer: Layer, shape: Shape, window: tuple[int, int], strides: tuple[int, int], padding: str
+) -> tuple[int, int]:
+    """How many windows fit along height and width; ValueError if none does."""
+    height, width, _ = _image_shape(layer, shape)
+    if padding == "same":
+        return -(-height // strides[0]), -(-width // strides[1])
+    if window[0] > height or window[1] > width:
+        raise ValueError(
+            f"{layer.name}: a window of {window[0]}x{window[1]} does not fit images of "
+            f"{height}x{width} with padding 'valid'"
+        )
+    return (height - window[0]) // strides[0] + 1, (width - window[1]) // strides[1] + 1
+
+
+class Conv2D(KernelLayer):
+    """activation(convolution of images with a kernel + bias); see `ops.conv2d`.
+
+    Images (N, H, W, C), kernel (KH, KW, C, filters), bias (filters,), outputs (N, OH, OW, filters).
+
+    Args:
+        filters: how many features to look for, the channels of the output.
+        kernel_size: the window, one number or (height, width).
+        strides: how far windows are apart.
+        padding: 'valid' (windows stay inside) or 'same' (zeros around the image).
+        activation, use_bias, kernel_initializer, bias_initializer: as in `Dense`.
+        name, input_shape: see `Layer`.
+
+    >>> import numpy as np
+    >>> layer = Conv2D(32, (3, 3), activation="relu")
+    >>> layer(np.zeros((5, 28, 28, 1), np.float32)).shape, layer.kernel.shape
+    ((5, 26, 26, 32), (3, 3, 1, 32))
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = (1, 1),
+        padding: str = "valid",
+        *,
+        activation: str | activations.Activation | None = None,
+        use_bias: bool = True,
+        kernel_initializer: str | initializers.Initializer = "glorot_uniform",
+        bias_initializer: str | initializers.Initializer = "zeros",
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(
+            activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
+        )
+        self.filters = count_of(self, "filters", filters)
+        self.kernel_size = pair_of(self, "kernel_size", kernel_size)
+        self.strides = pair_of(self, "strides", strides)
+        self.padding = _padding(self, padding)
+
+    def build(self, input_shape: Shape) -> None:
+        """Make kernel and bias."""
+        self.compute_output_shape(input_shape)
+        channels = _image_shape(self, input_shape)[2]
+        self.add_kernel(*self.kernel_size, channels, self.filters)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The outputs of a batch."""
+        y = ops.conv2d(inputs, self.kernel, self.bias, self.strides, self.padding)
+        return self.activation(y)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """(batch, OH, OW, filters)."""
+        size = windows(self, input_shape, self.kernel_size, self.strides, self.padding)
+        if self.built and input_shape[3] != self.kernel.shape[2]:
+            raise ValueError(
+                f"{self.name}: expected images with {self.kernel.shape[2]} channels, "
+                f"got shape {input_shape}"
+            )
+        return input_shape[0], *size, self.filters
+
+
+class MaxPooling2D(Layer):
+    """The largest number of each window, channel by channel; see `ops.max_pool2d`.
+
+    Images (N, H, W, C), outputs (N, OH, OW, C).
+
+    Args:
+        pool_size: the window, one number or (height, width).
+        strides: how far windows are apart; None: side by side, as far as pool_size.
+        padding: 'valid' or 'same'.
+        name, input_shape: see `Layer`.
+
+    >>> MaxPooling2D((2, 2)).compute_output_shape((None, 11, 11, 64))
+    (None, 5, 5, 64)
+    """
+
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = (2, 2),
+        strides: int | Sequence[int] | None = None,
+        padding: str = "valid",
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        self.pool_size = pair_of(self, "pool_size", pool_size)
+        self.strides = self.pool_size if strides is None else pair_of(self, "strides", strides)
+        self.padding = _padding(self, padding)
+
+    def build(self, input_shape: Shape) -> None:
+        """Check that windows fit; there are no weights."""
+        self.compute_output_shape(input_shape)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The outputs of a batch."""
+        return ops.max_pool2d(inputs, self.pool_size, self.strides, self.padding)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """(batch, OH, OW, C)."""
+        size = windows(self, input_shape, self.pool_size, self.strides, self.padding)
+        return input_shape[0], *size, input_shape[3]
+
+
+MaxPool2D = MaxPooling2D  # Keras knows it by both names
