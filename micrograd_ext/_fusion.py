@@ -8,16 +8,16 @@ itself, so that every layer's outputs are nodes of the graph.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from . import activations, ops
-from .layers import Activation, Conv2D, Layer, MaxPooling2D
+from .layers import Conv2D, Layer, MaxPooling2D, ReLU, Softmax
 from .layers.base import Shape
 from .tensor import Tensor
 
 __all__ = ["fuse"]
 
-Stage: TypeAlias = Callable[[Tensor], Tensor]
+Stage: TypeAlias = Callable[..., Tensor]
 
 RELU = activations.get("relu")
 MOST_PLACES = 255  # in a window: a winner's place is a byte
@@ -50,8 +50,8 @@ class ConvolutionAndPooling:
         self.pooling = pooling
         self.layers = layers
 
-    def __call__(self, inputs: Tensor) -> Tensor:
-        """The outputs of a batch."""
+    def __call__(self, inputs: Tensor, training: bool = False) -> Tensor:
+        """The outputs of a batch, in training or not."""
         shape: Shape = inputs.shape
         for layer in self.layers:
             layer.ensure_built(shape)
@@ -62,16 +62,29 @@ class ConvolutionAndPooling:
         )
 
 
+def activation_of(layer: Any) -> activations.Activation | None:
+    """The activation that a layer ends with, or that it is; None where there is no such thing."""
+    if (
+        type(layer) is ReLU
+        and layer.max_value is None
+        and not (layer.negative_slope or layer.threshold)
+    ):
+        return RELU
+    if type(layer) is Softmax and layer.axis in (-1, len(layer.input_shape or ()) - 1):
+        return activations.softmax
+    return getattr(layer, "activation", None)
+
+
 def _convolution_and_pooling(layers: Sequence[Layer]) -> ConvolutionAndPooling | None:
     """The first layers as one, if they are of that kind."""
     first, *rest = layers
     if type(first) is not Conv2D:
         return None
     relu: Layer = first
-    if first.activation is activations.linear and rest and type(rest[0]) is Activation:
+    if first.activation is activations.linear and rest and activation_of(rest[0]) is RELU:
         relu = rest.pop(0)
     pooling = rest[0] if rest else None
-    if relu.activation is not RELU or type(pooling) is not MaxPooling2D:  # type: ignore[attr-defined]
+    if activation_of(relu) is not RELU or type(pooling) is not MaxPooling2D:
         return None
     height, width = pooling.pool_size
     side_by_side = pooling.strides == pooling.pool_size and pooling.padding == "valid"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
 
 T = TypeVar("T")
+
+#: What users have registered under a name: classes and functions of their own.
+_custom: dict[str, Any] = {}
 
 
 def find(what: str, table: Mapping[str, T], name: Any) -> T:
@@ -18,9 +23,111 @@ def find(what: str, table: Mapping[str, T], name: Any) -> T:
     """
     if not isinstance(name, str):
         raise TypeError(f"{what}: expected a name or an object of the kind, got {name!r}")
+    if name in _custom:
+        found: T = _custom[name]
+        return found
     if name not in table:
         raise ValueError(f"{what}: expected one of {', '.join(sorted(table))}, got {name!r}")
     return table[name]
+
+
+def make(what: str, table: Mapping[str, Any], identifier: Any) -> Any:
+    """A new object of the class of that name, or of what `serialize` made of one.
+
+    table: classes, by the names that users write; those of the classes themselves do as well.
+
+    >>> make("number", {"complex": complex}, {"class_name": "complex", "config": {"imag": 2}})
+    2j
+    """
+    config: Mapping[str, Any] = {}
+    if isinstance(identifier, Mapping) and set(identifier) == {"class_name", "config"}:
+        identifier, config = identifier["class_name"], identifier["config"]
+        if not isinstance(config, Mapping):
+            raise TypeError(f"{what}: config: expected a dict, got {config!r}")
+    own = {kind.__name__: kind for kind in table.values() if isinstance(kind, type)}
+    shown = table if isinstance(identifier, str) and identifier not in own else own
+    kind = find(what, shown, identifier)
+    if not isinstance(kind, type):  # a function that was registered
+        return kind
+    return kind.from_config(config) if hasattr(kind, "from_config") else kind(**config)
+
+
+def config_of(thing: Any) -> dict[str, Any]:
+    """The arguments that make another one like it, as JSON can hold them.
+
+    They are read from the attributes that are called as the arguments of `__init__` are.
+
+    >>> class Pair:
+    ...     def __init__(self, first, second=None):
+    ...         self.first, self.second = first, second
+    >>> config_of(Pair(1, (2, 3)))
+    {'first': 1, 'second': [2, 3]}
+    """
+    config = {}
+    for name, parameter in inspect.signature(type(thing).__init__).parameters.items():
+        if name == "self" or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        if not hasattr(thing, name):
+            raise TypeError(
+                f"{type(thing).__name__}: get_config: expected an attribute {name!r}, as __init__ "
+                "has an argument of that name; or override get_config"
+            )
+        config[name] = serialize(getattr(thing, name))
+    return config
+
+
+def serialize(value: Any) -> Any:
+    """A value as JSON can hold it: an object by class and configuration, a function by its name.
+
+    >>> serialize((1, "a", None))
+    [1, 'a', None]
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): serialize(each) for key, each in value.items()}
+    if isinstance(value, Sequence):
+        return [serialize(each) for each in value]
+    if hasattr(value, "get_config"):
+        return {"class_name": type(value).__name__, "config": value.get_config()}
+    if inspect.isfunction(value):
+        return value.__name__
+    raise TypeError(f"expected numbers, names, functions or objects with get_config, got {value!r}")
+
+
+class Configured:
+    """What can say how to make another one like it.
+
+    Keep each argument of `__init__` in an attribute of its name, or override `get_config`.
+    """
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make another one like it."""
+        return config_of(self)
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """Another one, of what `get_config` returned."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        """As one would write it."""
+        arguments = ", ".join(f"{name}={value!r}" for name, value in config_of(self).items())
+        return f"{type(self).__name__}({arguments})"
+
+
+@contextmanager
+def custom_object_scope(custom_objects: Mapping[str, Any] | None) -> Iterator[None]:
+    """Within it, classes and functions of one's own are known by these names."""
+    before = dict(_custom)
+    _custom.update(custom_objects or {})
+    try:
+        yield
+    finally:
+        _custom.clear()
+        _custom.update(before)
 
 
 def positive(what: str, value: Any) -> int:

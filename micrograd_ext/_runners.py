@@ -74,6 +74,8 @@ class Runner:
         assert model.loss is not None
         each = model.loss(y, y_pred)
         loss = ops.mean(each)
+        for penalty in model.losses:
+            loss = loss + penalty
         if each.shape[:1] not in ((), (len(y),)):
             raise ValueError(
                 f"loss: expected one number, or one per example, got shape {each.shape}"
@@ -93,7 +95,7 @@ class LayerByLayer(Runner):
 
     def __init__(self, model: Sequential, examples: Examples) -> None:
         super().__init__(model, examples)
-        self.stages: Sequence[Callable[[Tensor], Tensor]]
+        self.stages: Sequence[Callable[..., Tensor]]
         if model._calls_itself:
             self.stages = [model]
         else:
@@ -105,7 +107,7 @@ class LayerByLayer(Runner):
         assert optimizer is not None
         for variable in variables:
             variable.grad = None
-        y_pred = self.model._through(self.stages, self.batch(0, first, n, order))
+        y_pred = self.model._through(self.stages, self.batch(0, first, n, order), training=True)
         self.loss(self.batch(1, first, n, order), y_pred).backward()
         optimizer.apply([variable.grad for variable in variables])
 

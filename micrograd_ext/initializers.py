@@ -4,20 +4,50 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from . import _random
-from ._lookup import find
+from ._lookup import Configured, make
 from .tensor import Array
 
-__all__ = ["GlorotUniform", "HeUniform", "Ones", "Zeros", "get"]
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "LecunNormal",
+    "LecunUniform",
+    "Ones",
+    "RandomNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
+    "Zeros",
+    "get",
+]
 
 Initializer: TypeAlias = Callable[[Sequence[int]], Array]
 
 
-class Zeros:
+class Constant(Configured):
+    """All one number.
+
+    >>> Constant(0.5)((2,))
+    array([0.5, 0.5], dtype=float32)
+    """
+
+    def __init__(self, value: float = 0.0) -> None:
+        self.value = value
+
+    def __call__(self, shape: Sequence[int]) -> Array:
+        """A float32 array of that shape."""
+        return np.full(shape, self.value, np.float32)
+
+
+class Zeros(Configured):
     """All 0: biases.
 
     >>> Zeros()((2,))
@@ -29,7 +59,7 @@ class Zeros:
         return np.zeros(shape, np.float32)
 
 
-class Ones:
+class Ones(Configured):
     """All 1.
 
     >>> Ones()((2,))
@@ -41,64 +71,228 @@ class Ones:
         return np.ones(shape, np.float32)
 
 
-class _ScaledUniform:
-    """Uniform in +-limit; a kernel's last axes are (inputs, outputs), others its window."""
+class _Random(Configured):
+    """Drawn from the stream that `utils.set_random_seed` starts, or, with a seed, from its own."""
 
     def __init__(self, seed: int | None = None) -> None:
         self.seed = seed
 
-    def limit(self, fan_in: float, fan_out: float) -> float:
-        raise NotImplementedError
+    def _generator(self) -> np.random.Generator:
+        return _random.generator() if self.seed is None else np.random.default_rng(self.seed)
+
+
+class RandomUniform(_Random):
+    """Uniform from minval to maxval.
+
+    >>> bool(abs(RandomUniform(seed=1)((600,))).max() <= 0.05)
+    True
+    """
+
+    def __init__(
+        self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
+    ) -> None:
+        super().__init__(seed)
+        if not minval <= maxval:
+            raise ValueError(f"expected minval <= maxval, got {minval!r} and {maxval!r}")
+        self.minval, self.maxval = minval, maxval
+
+    def __call__(self, shape: Sequence[int]) -> Array:
+        """A float32 array of that shape."""
+        return self._generator().uniform(self.minval, self.maxval, shape).astype(np.float32)
+
+
+class RandomNormal(_Random):
+    """Normally distributed.
+
+    >>> RandomNormal(mean=1, stddev=0)((2,))
+    array([1., 1.], dtype=float32)
+    """
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
+        super().__init__(seed)
+        if not stddev >= 0:
+            raise ValueError(f"stddev: expected a number >= 0, got {stddev!r}")
+        self.mean, self.stddev = mean, stddev
+
+    def __call__(self, shape: Sequence[int]) -> Array:
+        """A float32 array of that shape."""
+        return (self.mean + self.stddev * self._standard(shape)).astype(np.float32)
+
+    def _standard(self, shape: Sequence[int]) -> Array:
+        return self._generator().standard_normal(shape)
+
+
+class TruncatedNormal(RandomNormal):
+    """Normally distributed, but what is more than two stddev from the mean is drawn again.
+
+    >>> bool(abs(TruncatedNormal(seed=1)((600,))).max() <= 0.1)
+    True
+    """
+
+    def _standard(self, shape: Sequence[int]) -> Array:
+        random = self._generator()
+        drawn = np.asarray(random.standard_normal(shape))
+        while (far := np.abs(drawn) > 2).any():
+            drawn[far] = random.standard_normal(int(far.sum()))
+        return drawn
+
+
+class VarianceScaling(_Random):
+    """Random numbers whose variance is scale / n, for n inputs or outputs.
+
+    Args:
+        scale: a factor of the variance.
+        mode: what n is: 'fan_in' (how many numbers an output sees), 'fan_out', or 'fan_avg'.
+        distribution: 'truncated_normal', 'untruncated_normal' or 'uniform'.
+        seed: None draws from the stream that `utils.set_random_seed` starts.
+
+    A kernel's last axes are (inputs, outputs), those before them its window.
+
+    >>> w = VarianceScaling(2.0, "fan_out", "uniform", seed=1)((3, 600))
+    >>> bool(abs(w).max() <= 0.1)
+    True
+    """
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(seed)
+        if not scale > 0:
+            raise ValueError(f"scale: expected a number > 0, got {scale!r}")
+        if mode not in ("fan_in", "fan_out", "fan_avg"):
+            raise ValueError(f"mode: expected 'fan_in', 'fan_out' or 'fan_avg', got {mode!r}")
+        if distribution not in ("truncated_normal", "untruncated_normal", "uniform"):
+            raise ValueError(
+                "distribution: expected 'truncated_normal', 'untruncated_normal' or 'uniform', "
+                f"got {distribution!r}"
+            )
+        self.scale, self.mode, self.distribution = scale, mode, distribution
 
     def __call__(self, shape: Sequence[int]) -> Array:
         """A float32 array of that shape."""
         window = math.prod(shape[:-2])
-        inputs = shape[-2] if len(shape) > 1 else shape[0] if shape else 1
-        outputs = shape[-1] if shape else 1
-        limit = self.limit(window * inputs, window * outputs)
-        random = _random.generator() if self.seed is None else np.random.default_rng(self.seed)
-        return random.uniform(-limit, limit, shape).astype(np.float32)
+        inputs = window * (shape[-2] if len(shape) > 1 else shape[0] if shape else 1)
+        outputs = window * (shape[-1] if shape else 1)
+        fans = {"fan_in": inputs, "fan_out": outputs, "fan_avg": (inputs + outputs) / 2}
+        variance = self.scale / max(fans[self.mode], 1)
+        if self.distribution == "uniform":
+            limit = math.sqrt(3 * variance)
+            return self._generator().uniform(-limit, limit, shape).astype(np.float32)
+        if self.distribution == "untruncated_normal":
+            return RandomNormal(0.0, math.sqrt(variance), self.seed)(shape)
+        return TruncatedNormal(0.0, math.sqrt(variance) / TRUNCATED_STDDEV, self.seed)(shape)
 
 
-class GlorotUniform(_ScaledUniform):
+#: What is left of a standard deviation of 1 where nothing is farther than 2 from the mean.
+TRUNCATED_STDDEV = 0.87962566103423978
+
+
+class GlorotUniform(VarianceScaling):
     """Uniform in +-sqrt(6 / (fan_in + fan_out)); Glorot and Bengio 2010, eq. 16.
 
     seed: None draws from the stream that `utils.set_random_seed` starts.
 
-    >>> w = GlorotUniform(seed=1)((3, 3, 8, 16))
-    >>> w.shape, w.dtype, bool(abs(w).max() <= (6 / (9 * (8 + 16))) ** 0.5)
-    ((3, 3, 8, 16), dtype('float32'), True)
+    >>> GlorotUniform(seed=1)((3, 3, 8, 16)).shape
+    (3, 3, 8, 16)
     """
 
-    def limit(self, fan_in: float, fan_out: float) -> float:
-        """Half the interval's width."""
-        return math.sqrt(6 / max(fan_in + fan_out, 1))
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(1.0, "fan_avg", "uniform", seed)
 
 
-class HeUniform(_ScaledUniform):
+class GlorotNormal(VarianceScaling):
+    """Truncated normal of variance 2 / (fan_in + fan_out); Glorot and Bengio 2010, eq. 12.
+
+    seed: None draws from the stream that `utils.set_random_seed` starts.
+
+    >>> GlorotNormal(seed=1)((3, 3, 8, 16)).shape
+    (3, 3, 8, 16)
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(1.0, "fan_avg", "truncated_normal", seed)
+
+
+class HeUniform(VarianceScaling):
     """Uniform in +-sqrt(6 / fan_in), for ReLU layers; He et al. 2015, eq. 10.
 
-    >>> bool(abs(HeUniform(seed=1)((600, 10))).max() <= 0.1)
-    True
+    seed: None draws from the stream that `utils.set_random_seed` starts.
+
+    >>> HeUniform(seed=1)((3, 3, 8, 16)).shape
+    (3, 3, 8, 16)
     """
 
-    def limit(self, fan_in: float, fan_out: float) -> float:
-        """Half the interval's width."""
-        return math.sqrt(6 / max(fan_in, 1))
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(2.0, "fan_in", "uniform", seed)
 
 
-_NAMES: dict[str, Callable[[], Initializer]] = {
+class HeNormal(VarianceScaling):
+    """Truncated normal of variance 2 / fan_in, for ReLU layers; He et al. 2015, eq. 10.
+
+    seed: None draws from the stream that `utils.set_random_seed` starts.
+
+    >>> HeNormal(seed=1)((3, 3, 8, 16)).shape
+    (3, 3, 8, 16)
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(2.0, "fan_in", "truncated_normal", seed)
+
+
+class LecunUniform(VarianceScaling):
+    """Uniform in +-sqrt(3 / fan_in); LeCun et al. 1998, Efficient BackProp, eq. 16.
+
+    seed: None draws from the stream that `utils.set_random_seed` starts.
+
+    >>> LecunUniform(seed=1)((3, 3, 8, 16)).shape
+    (3, 3, 8, 16)
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(1.0, "fan_in", "uniform", seed)
+
+
+class LecunNormal(VarianceScaling):
+    """Truncated normal of variance 1 / fan_in; LeCun et al. 1998, Efficient BackProp, eq. 16.
+
+    seed: None draws from the stream that `utils.set_random_seed` starts.
+
+    >>> LecunNormal(seed=1)((3, 3, 8, 16)).shape
+    (3, 3, 8, 16)
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        super().__init__(1.0, "fan_in", "truncated_normal", seed)
+
+
+_NAMES: dict[str, type] = {
+    "constant": Constant,
+    "glorot_normal": GlorotNormal,
     "glorot_uniform": GlorotUniform,
+    "he_normal": HeNormal,
     "he_uniform": HeUniform,
+    "lecun_normal": LecunNormal,
+    "lecun_uniform": LecunUniform,
     "ones": Ones,
+    "random_normal": RandomNormal,
+    "random_uniform": RandomUniform,
+    "truncated_normal": TruncatedNormal,
+    "variance_scaling": VarianceScaling,
     "zeros": Zeros,
 }
 
 
-def get(identifier: str | Initializer) -> Initializer:
+def get(identifier: Any) -> Initializer:
     """The initializer of that name; a callable shape -> array is returned as it is.
 
     >>> get("zeros")((1,))
     array([0.], dtype=float32)
     """
-    return identifier if callable(identifier) else find("initializer", _NAMES, identifier)()
+    found: Initializer = (
+        identifier if callable(identifier) else make("initializer", _NAMES, identifier)
+    )
+    return found

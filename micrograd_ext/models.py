@@ -13,7 +13,8 @@ from ._runners import Programs, Runner, make
 from ._summary import print_summary
 from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger
 from .layers import InputLayer, Layer
-from .layers.base import Shape, assign, unique_name
+from .layers.base import Shape, assign, takes_training, unique_name
+from .losses import Loss
 from .metrics import Mean, MeanMetricWrapper, MetricFunction
 from .metrics import get as get_metric
 from .program import NotLoweredError, Program
@@ -53,7 +54,7 @@ class Sequential:
         self.built = False
         self.input_shape: Shape | None = None
         self.optimizer: optimizers.Optimizer | None = None
-        self.loss: losses.Loss | None = None
+        self.loss: Loss | None = None
         self.run_eagerly = False
         self._metrics: list[MeanMetricWrapper] = []
         self._loss_mean = Mean("loss")
@@ -148,9 +149,32 @@ class Sequential:
         """
         print_summary(self.name, self.layers, print_fn)
 
-    def __call__(self, inputs: TensorLike) -> Tensor:
-        """The outputs of a batch, as a Tensor with the graph behind it."""
-        return self._through(self.layers, inputs)
+    @property
+    def non_trainable_weights(self) -> list[Tensor]:
+        """The weights that training leaves as they are, or changes by other means."""
+        return [weight for layer in self.layers for weight in layer.non_trainable_weights]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training adjusts any weights; setting it sets it for all layers."""
+        return any(layer.trainable for layer in self.layers)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        for layer in self.layers:
+            layer.trainable = bool(value)
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """What the layers' regularizers add to the loss."""
+        return [loss for layer in self.layers for loss in layer.losses]
+
+    def __call__(self, inputs: TensorLike, training: bool = False) -> Tensor:
+        """The outputs of a batch, as a Tensor with the graph behind it.
+
+        training: whether layers like `Dropout` do what they do in training.
+        """
+        return self._through(self.layers, inputs, training)
 
     @property
     def program(self) -> Program:
@@ -183,7 +207,7 @@ class Sequential:
     def compile(
         self,
         optimizer: str | optimizers.Optimizer = "adam",
-        loss: str | losses.Loss | None = None,
+        loss: str | Loss | None = None,
         metrics: Sequence[Metric] | None = None,
         run_eagerly: bool = False,
     ) -> None:
@@ -354,7 +378,9 @@ class Sequential:
             for wanted, size in zip(self.input_shape[1:], shape[1:], strict=True)
         )
 
-    def _through(self, stages: Sequence[Callable[[Tensor], Tensor]], inputs: TensorLike) -> Tensor:
+    def _through(
+        self, stages: Sequence[Callable[..., Tensor]], inputs: TensorLike, training: bool = False
+    ) -> Tensor:
         """The outputs of stages that are the layers, or several of them as one."""
         x = inputs if isinstance(inputs, Tensor) else Tensor(inputs, requires_grad=False)
         if not self._takes(x.shape):
@@ -364,10 +390,10 @@ class Sequential:
         if not self.built:
             self.build(x.shape)
         for stage in stages:
-            x = stage(x)
+            x = stage(x, training=training) if takes_training(type(stage).__call__) else stage(x)
         return x
 
-    def _compiled(self, caller: str) -> tuple[optimizers.Optimizer, losses.Loss]:
+    def _compiled(self, caller: str) -> tuple[optimizers.Optimizer, Loss]:
         if self.optimizer is None or self.loss is None:
             raise RuntimeError(
                 f"{caller}: this model has no loss yet: call "

@@ -8,6 +8,7 @@ An op is a row: a function of arrays that returns its value and, for each of the
 
 from __future__ import annotations
 
+import builtins
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,6 +25,8 @@ Result2 = tuple[Any, Callable[[Array], Array], Callable[[Array], Array]]
 __all__ = [
     "absolute",
     "add",
+    "average_pool2d",
+    "batch_normalization",
     "broadcast_to",
     "cast",
     "clip",
@@ -45,6 +48,7 @@ __all__ = [
     "mean",
     "min",
     "minimum",
+    "moments",
     "multiply",
     "negative",
     "power",
@@ -435,6 +439,38 @@ def var(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return mean(square(subtract(x, mean(x, axis, True))), axis, keepdims)
 
 
+def moments(x: TensorLike, axes: Axis, keepdims: bool = False) -> tuple[Tensor, Tensor]:
+    """Mean and variance over an axis, or several.
+
+    >>> [found.item() for found in moments(Tensor([1.0, 3.0]), 0)]
+    [2.0, 1.0]
+    """
+    return mean(x, axes, keepdims), var(x, axes, keepdims)
+
+
+def batch_normalization(
+    x: TensorLike,
+    mean: TensorLike,
+    variance: TensorLike,
+    axis: int,
+    offset: TensorLike | None = None,
+    scale: TensorLike | None = None,
+    epsilon: float = 1e-3,
+) -> Tensor:
+    """scale * (x - mean) / sqrt(variance + epsilon) + offset, each along `axis` of x.
+
+    >>> batch_normalization(Tensor([[3.0]]), [1.0], [4.0], 1, [10.0], [2.0], epsilon=0).data
+    array([[12.]], dtype=float32)
+    """
+    x = x if isinstance(x, Tensor) else Tensor(x, requires_grad=False)
+    along = [1] * x.ndim
+    along[axis] = -1
+    spread = sqrt(add(reshape(variance, along), float(epsilon)))
+    factor = divide(1.0, spread) if scale is None else divide(reshape(scale, along), spread)
+    y = multiply(subtract(x, reshape(mean, along)), factor)
+    return y if offset is None else add(y, reshape(offset, along))
+
+
 def _extreme(x: Array, axis: Axis, keepdims: bool, find: Callable[..., Any]) -> Result:
     """Max or min: all reduced axes are laid side by side, and the first winner is found there."""
     axes = _axes(x, axis)
@@ -725,3 +761,65 @@ def max_pool2d(
     return y, lambda g: _kernels.max_pool2d_dx(
         _dense(g), winner, x.shape, pool_size, strides=strides, padding=padding
     )
+
+
+@op("average_pool2d")
+def average_pool2d(
+    images: TensorLike,
+    /,
+    pool_size: int | tuple[int, int] = 2,
+    strides: int | tuple[int, int] | None = None,
+    padding: str = "valid",
+) -> Result:
+    """The mean of each window, channel by channel: (N, H, W, C) to (N, OH, OW, C).
+
+    `strides` None means pool_size; with padding 'same', windows may hang over the edge: the mean is
+    that of the pixels inside.
+
+    >>> images = Tensor([[10.0, 6, 4, 6], [8, 2, 12, 5]]).reshape(1, 2, 4, 1)
+    >>> average_pool2d(images).data.ravel()
+    array([6.5 , 6.75], dtype=float32)
+    """
+    x = _dense(images)
+    one = np.ones((1, *x.shape[1:3], 1), x.dtype)
+    # the winner is of no use here, but windows are checked and laid out as for the maximum
+    shape = _kernels.max_pool2d(one, pool_size, strides=strides, padding=padding)[0].shape[1:3]
+    window = (pool_size,) * 2 if isinstance(pool_size, int | np.integer) else tuple(pool_size)
+    step = window if strides is None else strides
+    step = (step,) * 2 if isinstance(step, int | np.integer) else tuple(step)
+    places = [_through_window(x.shape[1 + i], shape[i], window[i], step[i]) for i in (0, 1)]
+
+    def total(source: Array) -> Array:
+        y = np.zeros((len(source), *shape, source.shape[3]), x.dtype)
+        for from_rows, to_rows in places[0]:
+            for from_cols, to_cols in places[1]:
+                y[:, to_rows, to_cols] += source[:, from_rows, from_cols]
+        return y
+
+    count = total(one)
+
+    def dx(g: Array) -> Array:
+        share, sent = g / count, np.zeros_like(x)
+        for from_rows, to_rows in places[0]:
+            for from_cols, to_cols in places[1]:
+                sent[:, from_rows, from_cols] += share[:, to_rows, to_cols]
+        return sent
+
+    return total(x) / count, dx
+
+
+def _through_window(size: int, windows: int, window: int, step: int) -> list[tuple[slice, slice]]:
+    """For each place of a window: the pixels that are there, and the windows whose they are.
+
+    Windows hang over the edge by as much before as after, or one less.
+    """
+    before = builtins.max((windows - 1) * step + window - size, 0) // 2
+    found = []
+    for place in range(window):
+        first = builtins.max(-(-(before - place) // step), 0)  # the first window with a pixel there
+        last = builtins.min((size - 1 + before - place) // step, windows - 1)
+        if first <= last:
+            at = first * step + place - before
+            pixels = slice(at, at + (last - first) * step + 1, step)
+            found.append((pixels, slice(first, last + 1)))
+    return found

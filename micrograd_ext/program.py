@@ -17,9 +17,21 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from . import activations, losses, optimizers
-from ._fusion import ConvolutionAndPooling, fuse
+from ._fusion import ConvolutionAndPooling, activation_of, fuse
 from ._program import Executor, aligned
-from .layers import Activation, Conv2D, Dense, Flatten, MaxPooling2D, Rescaling
+from .layers import (
+    Activation,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    LeakyReLU,
+    MaxPooling2D,
+    ReLU,
+    Rescaling,
+    Reshape,
+    Softmax,
+)
 from .layers.base import Shape
 from .layers.convolution import windows
 from .tensor import Array, Tensor
@@ -188,7 +200,8 @@ class Builder:
         self.capacity = capacity
         self.parameters = parameters
         self.steps: list[Step] = []
-        self.weights: list[tuple[Tensor, Array]] = []
+        self.weights: list[tuple[Tensor, Array]] = []  # those that training leaves alone
+        self.adjusted: set[int] = set()  # the others' ids
         self.scale, self.offset, self.scaled_by = 1.0, 0.0, ""  # of the inputs
         self.part = self.layers = ""
         self._largest = 0
@@ -218,23 +231,28 @@ class Builder:
             (None, None) if tensor is None else self._weight(tensor)
             for tensor in (layer.kernel, layer.bias)
         )
+        if self.parameters is not None:
+            own = [w for w in (layer.kernel, layer.bias) if w is not None]
+            if any(all(w is not other for other in layer.weights) for w in own):
+                raise NotLoweredError(f"{layer.name} uses what is none of its weights", quiet=True)
+            if bias is not None and (dw is None) != (db is None):
+                raise NotLoweredError(f"half of {layer.name} is frozen", quiet=True)
         assert w is not None
         if bias is not None and bias.shape != w.shape[-1:]:
             raise NotLoweredError(f"{layer.name} has a bias of shape {bias.shape}", quiet=True)
         return Weights(w, bias, dw, db)
 
     def _weight(self, tensor: Tensor) -> tuple[Array, Array | None]:
-        array, gradient = tensor.data, None
-        if self.parameters is not None:
-            if id(tensor) not in self.parameters.of:
-                raise NotLoweredError(f"{self.layers} uses what is none of its weights", quiet=True)
-            if any(tensor is other for other, _ in self.weights):
+        array = tensor.data
+        if self.parameters is not None and id(tensor) in self.parameters.of:
+            if id(tensor) in self.adjusted:
                 raise NotLoweredError(f"{tensor.name} is used twice", quiet=True)
-            array, gradient = self.parameters.of[id(tensor)]
-        elif array.dtype != np.float32 or not (array.flags.c_contiguous and array.flags.aligned):
+            self.adjusted.add(id(tensor))
+            return self.parameters.of[id(tensor)]
+        if array.dtype != np.float32 or not (array.flags.c_contiguous and array.flags.aligned):
             raise NotLoweredError(f"{tensor.name} is not a dense float32 array")
         self.weights.append((tensor, array))
-        return array, gradient
+        return array, None
 
     def emit(self, op: str, flops: float, **operands: Any) -> None:
         """Take a step down; flops: for one example."""
@@ -292,7 +310,8 @@ def _gradients(b: Builder, op: str, flops: float, x: Array, own: Weights, **more
     """The steps that send back to a layer's weights and inputs."""
 
     def pullback(dy: Array, wanted: bool) -> Array:
-        b.emit(f"{op}_dw", flops, x=x, dy=dy, dw=own.dw, db=own.db, **more)
+        if own.dw is not None:
+            b.emit(f"{op}_dw", flops, x=x, dy=dy, dw=own.dw, db=own.db, **more)
         if not wanted:
             return dy
         dx = b.gradient(x, beside=dy)
@@ -392,10 +411,19 @@ def _stage(b: Builder, stage: Any, x: Array, activation: Any) -> tuple[Array, Pu
         return _conv2d(b, stage, x, activation)
     if kind is MaxPooling2D:
         return _max_pool2d(b, stage, x)
-    if kind is Activation:
-        return _activation(
-            b, activation, x, x if activation is activations.linear else b.buffer(x.shape[1:])
-        )
+    if kind in (Activation, ReLU, Softmax) and activation is not None:
+        y = x if activation is activations.linear else b.buffer(x.shape[1:])
+        return _activation(b, activation, x, y)
+    if kind is LeakyReLU or (kind is ReLU and (stage.max_value, stage.threshold) == (None, 0)):
+        if x.ndim < 2:
+            raise NotLoweredError(f"{stage.name} has inputs that are single numbers")
+        y, numbers = b.buffer(x.shape[1:]), (stage.negative_slope, 0.0, 0.0)
+        return _elementwise(b, "leaky_relu", x, y, numbers=numbers)
+    if kind is Reshape:
+        y = x.reshape(len(x), *(int(size or 0) for size in stage.compute_output_shape(x.shape)[1:]))
+        return y, lambda dy, wanted: dy.reshape(x.shape)
+    if kind is Dropout and b.parameters is None:
+        return x, lambda dy, wanted: dy
     if kind is Rescaling:
         return _rescaling(b, stage, x)
     if kind is Flatten:
@@ -434,6 +462,7 @@ class Program:
         self.parameters = builder.parameters
         self._builder, self._inputs, self._dy = builder, inputs, dy
         steps = [(step.op, step.operands) for step in self.steps]
+        self._middle = forward
         self._forward = Executor(steps[:forward], self.capacity)
         self._backward = Executor(steps[forward:], self.capacity)
         self.updates = any(step.op in UPDATES for step in self.steps)
@@ -451,8 +480,8 @@ class Program:
     @property
     def fresh(self) -> bool:
         """Whether the model's weights are still where the steps look for them."""
-        if self.parameters is not None:
-            return self.parameters.adopted
+        if self.parameters is not None and not self.parameters.adopted:
+            return False
         return all(tensor.data is array for tensor, array in self._builder.weights)
 
     def follow(self) -> None:
@@ -462,7 +491,6 @@ class Program:
         """
         if self.parameters is not None:
             self.parameters.adopt()
-            return
         b = self._builder
         new = {id(array): tensor.data for tensor, array in b.weights}
         for tensor, array in b.weights:
@@ -480,8 +508,11 @@ class Program:
             for name in ("w", "bias"):
                 if id(step.operands.get(name)) in new:
                     step.operands[name] = new[id(step.operands[name])]
-        b.weights = [(tensor, tensor.data) for tensor, _ in b.weights]
-        self._forward.rebind([(step.op, step.operands) for step in self.steps])
+        if any(tensor.data is not array for tensor, array in b.weights):
+            b.weights = [(tensor, tensor.data) for tensor, _ in b.weights]
+            steps = [(step.op, step.operands) for step in self.steps]
+            self._forward.rebind(steps[: self._middle])
+            self._backward.rebind(steps[self._middle :])
 
     @property
     def gathers(self) -> tuple[str, str, str]:
@@ -572,25 +603,25 @@ def lower(
         raise NotLoweredError("its weights are not float32", quiet=True)
     if None in shapes[0][1:]:
         raise NotLoweredError(f"its inputs may have any shape {shapes[0]}")
+    if loss and any(layer._regularized for layer in model.layers):
+        raise NotLoweredError("it has regularizers")
     if train:
         assert model.optimizer is not None
         if not model.trainable_weights:
             raise NotLoweredError("it has no weights", quiet=True)
-        if not all(weight.requires_grad for weight in model.trainable_weights):
-            raise NotLoweredError("one of its weights needs no gradient", quiet=True)
         parameters = Parameters(model.trainable_weights, model.optimizer)
     b = Builder(capacity, parameters)
     inputs = x = b.buffer([int(size or 0) for size in shapes[0][1:]])
     stages = fuse(model.layers)
 
     last = stages[-1] if stages else None
-    softmax = type(last) in (Dense, Activation) and last.activation is SOFTMAX  # type: ignore[union-attr]
+    softmax = type(last) in (Dense, Activation, Softmax) and activation_of(last) is SOFTMAX
     fused = loss and _is_cross_entropy(model.loss, softmax)
     pullbacks: list[tuple[str, Pullback]] = []
     b.part = "forward"
     for stage in stages:
         b.layers = ", ".join(each.name for each in getattr(stage, "layers", [stage]))
-        activation = getattr(stage, "activation", None)
+        activation = activation_of(stage)
         if loss and softmax and stage is last:  # the loss sees to it
             activation = activations.linear
         x, pullback = _stage(b, stage, x, activation)

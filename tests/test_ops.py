@@ -43,6 +43,19 @@ def pool_twin(x: Array) -> Array:
     return x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).max((2, 4))
 
 
+def mean_twin(x: Array, window: tuple[int, int], strides: tuple[int, int], padding: str) -> Array:
+    """The mean of each window's pixels, window by window."""
+    sizes = []
+    for size, wide, step in zip(x.shape[1:3], window, strides, strict=True):
+        count = -(-size // step) if padding == "same" else (size - wide) // step + 1
+        before = max((count - 1) * step + wide - size, 0) // 2 if padding == "same" else 0
+        starts = [i * step - before for i in range(count)]
+        sizes.append([slice(max(start, 0), start + wide) for start in starts])
+    return np.stack(
+        [np.stack([x[:, rows, cols].mean((1, 2)) for cols in sizes[1]], 1) for rows in sizes[0]], 1
+    )
+
+
 def softmax_twin(x: Array) -> Array:
     return np.array([[math.exp(v) / sum(map(math.exp, row)) for v in row] for row in x])
 
@@ -52,6 +65,18 @@ Row = tuple[Callable[..., Any], Callable[..., Any], tuple[Array, ...]]
 ROWS: dict[str, Row] = {
     "absolute": (ops.absolute, np.abs, (numbers(3, 4),)),
     "add": (ops.add, np.add, (numbers(3, 4), numbers(4, seed=1))),
+    "average_pool2d": (
+        lambda x: ops.average_pool2d(x, 3, 2, "same"),
+        lambda x: mean_twin(x, (3, 3), (2, 2), "same"),
+        (numbers(2, 6, 5, 3),),
+    ),
+    "batch_normalization": (
+        lambda x, m, v, o, s: ops.batch_normalization(x, m, v, 1, o, s, 0.01),
+        lambda x, m, v, o, s: np.stack(
+            [s[i] * (x[:, i] - m[i]) / math.sqrt(v[i] + 0.01) + o[i] for i in range(3)], 1
+        ),
+        (numbers(4, 3, 2), numbers(3), positive(3) + 0.1, numbers(3, seed=1), numbers(3, seed=2)),
+    ),
     "broadcast_to": (
         lambda x: ops.broadcast_to(x, (2, 3, 4)),
         lambda x: np.broadcast_to(x, (2, 3, 4)),
@@ -93,6 +118,11 @@ ROWS: dict[str, Row] = {
     "mean": (lambda x: ops.mean(x, (0, 2)), lambda x: x.mean((0, 2)), (numbers(3, 4, 2),)),
     "min": (ops.min, np.min, (numbers(3, 4),)),
     "minimum": (ops.minimum, np.minimum, (numbers(3, 4), numbers(4, seed=1) + 0.01)),
+    "moments": (
+        lambda x: ops.stack(ops.moments(x, (0, 2))),
+        lambda x: np.stack([x.mean((0, 2)), (x**2).mean((0, 2)) - x.mean((0, 2)) ** 2]),
+        (numbers(4, 3, 2),),
+    ),
     "multiply": (ops.multiply, np.multiply, (numbers(3, 4), numbers(1, 4, seed=1))),
     "negative": (ops.negative, np.negative, (numbers(3),)),
     "power": (ops.power, np.power, (positive(3, 4), numbers(4, seed=1))),
@@ -124,6 +154,25 @@ ROWS: dict[str, Row] = {
         (numbers(2, 3), numbers(3, seed=1)),
     ),
 }
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("window", [1, 2, (2, 3), (5, 1), 4])
+@pytest.mark.parametrize("strides", [None, 1, (3, 2), 7])
+def test_average_pooling(window: Any, strides: Any, padding: str) -> None:
+    x = numbers(2, 7, 6, 3)
+    pair = window if isinstance(window, tuple) else (window, window)
+    step = pair if strides is None else strides if isinstance(strides, tuple) else (strides,) * 2
+    y = ops.average_pool2d(x, window, strides, padding)
+    np.testing.assert_allclose(y.data, mean_twin(x, pair, step, padding), rtol=1e-12)
+    assert y.shape == ops.max_pool2d(x, window, strides, padding).shape
+
+
+def test_average_pooling_objects_as_max_pooling_does() -> None:
+    x = numbers(2, 3, 3, 1)
+    for wrong in ({"pool_size": 4}, {"strides": 0}, {"padding": "full"}, {"pool_size": (2, 2, 2)}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            ops.average_pool2d(x, **wrong)
 
 
 def test_every_op_has_a_row() -> None:

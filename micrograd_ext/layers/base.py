@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 
-from .. import initializers
-from .._lookup import positive
+from .. import initializers, regularizers
+from .._lookup import Configured, config_of, positive
 from ..tensor import Array, Tensor, TensorLike
 
 __all__ = ["Input", "InputLayer", "Layer", "Shape"]
@@ -28,11 +30,20 @@ def unique_name(kind: str) -> str:
     return f"{kind}_{count}" if count else kind
 
 
-class Layer:
+class Options(TypedDict, total=False):
+    """What every layer takes beside its own arguments; see `Layer`."""
+
+    name: str | None
+    input_shape: Sequence[int] | None
+    trainable: bool
+
+
+class Layer(Configured):
     """A function of one Tensor, with weights.
 
     Write your own by subclassing: `build` makes the weights once the input's shape is known,
-    `call` computes, `compute_output_shape` says what comes out.
+    `call` computes. If shapes change on the way, `compute_output_shape` says how; if training is
+    different from predicting, `call` takes an argument `training`.
 
     >>> class Scale(Layer):
     ...     def build(self, input_shape):
@@ -45,20 +56,34 @@ class Layer:
     Args:
         name: 'dense', 'dense_1', ... by default.
         input_shape: shape of one example, without the batch; lets a model be built at once.
+        trainable: whether training adjusts the weights.
+
+    Attributes:
+        weights: all weights, those that training adjusts first.
+        input_shape: that of the inputs that it is built for, with None for the batch.
+        built: whether the weights have been made.
     """
 
     def __init__(
-        self, *, name: str | None = None, input_shape: Sequence[int] | None = None
+        self,
+        *,
+        name: str | None = None,
+        input_shape: Sequence[int] | None = None,
+        trainable: bool = True,
     ) -> None:
         self.name = name or unique_name(_snake(type(self).__name__))
         self.input_shape: Shape | None = None if input_shape is None else (None, *input_shape)
+        self.trainable = trainable
         self.weights: list[Tensor] = []
         self.built = False
+        self._regularized: list[tuple[Tensor, regularizers.Regularizer]] = []
 
-    def __call__(self, inputs: TensorLike) -> Tensor:
+    def __call__(self, inputs: TensorLike, training: bool = False) -> Tensor:
         """Apply the layer to a batch, building it first if this is its first one."""
         x = inputs if isinstance(inputs, Tensor) else Tensor(inputs, requires_grad=False)
         self.ensure_built(x.shape)
+        if takes_training(type(self).call):
+            return self.call(x, training=training)  # type: ignore[call-arg]
         return self.call(x)
 
     def ensure_built(self, input_shape: Shape) -> None:
@@ -84,22 +109,48 @@ class Layer:
         shape: Sequence[int],
         initializer: str | initializers.Initializer = "glorot_uniform",
         name: str | None = None,
+        trainable: bool = True,
+        regularizer: str | regularizers.Regularizer | None = None,
     ) -> Tensor:
-        """Make a weight that training will adjust; call this in `build`."""
+        """Make a weight; call this in `build`.
+
+        Args:
+            shape: its shape.
+            initializer: name or function shape -> array.
+            name: a number by default.
+            trainable: whether training adjusts it, by its gradient.
+            regularizer: name or function weight -> penalty; see `regularizers`.
+        """
         data = np.array(initializers.get(initializer)(tuple(shape)), np.float32)
         if data.shape != tuple(shape):
             raise ValueError(
                 f"{self.name}: initializer: expected it to return shape {tuple(shape)}, "
                 f"got {data.shape}"
             )
-        weight = Tensor(data, name=f"{self.name}/{name or len(self.weights)}")
-        self.weights.append(weight)
+        text = f"{self.name}/{name or len(self.weights)}"
+        weight = Tensor(data, requires_grad=trainable, name=text)
+        place = sum(each.requires_grad for each in self.weights) if trainable else None
+        self.weights.insert(len(self.weights) if place is None else place, weight)
+        found = regularizers.get(regularizer)
+        if found is not None:
+            self._regularized.append((weight, found))
         return weight
 
     @property
     def trainable_weights(self) -> list[Tensor]:
-        """The weights that training adjusts: all of them."""
-        return self.weights
+        """The weights that training adjusts; none if `trainable` is False."""
+        return [w for w in self.weights if w.requires_grad] if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list[Tensor]:
+        """The weights that training leaves as they are, or changes by other means."""
+        adjusted = {id(w) for w in self.trainable_weights}
+        return [w for w in self.weights if id(w) not in adjusted]
+
+    @property
+    def losses(self) -> list[Tensor]:
+        """What the regularizers add to the loss."""
+        return [penalty(weight) for weight, penalty in self._regularized]
 
     def count_params(self) -> int:
         """How many numbers the weights hold."""
@@ -113,8 +164,41 @@ class Layer:
         """Copy the arrays into the weights; ValueError if number or shapes disagree."""
         assign(self.name, self.weights, weights)
 
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make another layer like it, as JSON can hold them.
+
+        They are the attributes that are called as the arguments of `__init__` are; a layer that
+        keeps them elsewhere overrides this.
+
+        >>> from micrograd_ext.layers import Dense
+        >>> Dense(3, "relu", name="a").get_config()["activation"]
+        'relu'
+        """
+        config = config_of(self)
+        config.pop("input_shape", None)  # the model knows
+        return config | {"name": self.name, "trainable": self.trainable}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """Another layer, of what `get_config` returned."""
+        config = dict(config)
+        known = inspect.signature(cls.__init__).parameters
+        later = {}
+        if not any(p.kind is p.VAR_KEYWORD for p in known.values()):
+            later = {key: config.pop(key) for key in ("name", "trainable") if key not in known}
+        layer = cls(**config)
+        for key, value in later.items():
+            setattr(layer, key, value)
+        return layer
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+@cache
+def takes_training(call: Callable[..., Tensor]) -> bool:
+    """Whether a function of a batch has an argument for whether it is trained on."""
+    return "training" in inspect.signature(call).parameters
 
 
 def assign(owner: str, weights: Sequence[Tensor], arrays: Sequence[Array]) -> None:
@@ -140,6 +224,7 @@ class InputLayer(Layer):
 
     def __init__(self, shape: Sequence[int], *, name: str | None = None) -> None:
         super().__init__(name=name or unique_name("input_layer"), input_shape=shape)
+        self.shape = tuple(shape)
 
     def call(self, inputs: Tensor) -> Tensor:
         """The inputs themselves."""
@@ -156,6 +241,7 @@ def Input(shape: Sequence[int], name: str | None = None) -> InputLayer:  # noqa:
 
 
 def count_of(layer: Layer, argument: str, value: Any) -> int:
+    """A whole number >= 1."""
     return positive(f"{layer.name}: {argument}", value)
 
 

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from .. import activations, initializers, ops
+from .. import activations, initializers, ops, regularizers
 from ..tensor import Tensor
-from .base import Layer, Shape, count_of, pair_of
+from .base import Layer, Options, Shape, count_of, pair_of
 from .core import KernelLayer
 
-__all__ = ["Conv2D", "MaxPool2D", "MaxPooling2D"]
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = [
+    "AveragePooling2D",
+    "AvgPool2D",
+    "Conv2D",
+    "GlobalAveragePooling2D",
+    "GlobalAvgPool2D",
+    "MaxPool2D",
+    "MaxPooling2D",
+]
 
 
 def _padding(layer: Layer, padding: str) -> str:
@@ -54,7 +66,8 @@ class Conv2D(KernelLayer):
         strides: how far windows are apart.
         padding: 'valid' (windows stay inside) or 'same' (zeros around the image).
         activation, use_bias, kernel_initializer, bias_initializer: as in `Dense`.
-        name, input_shape: see `Layer`.
+        kernel_regularizer, bias_regularizer: as in `Dense`.
+        name, input_shape, trainable: see `Layer`.
 
     >>> import numpy as np
     >>> layer = Conv2D(32, (3, 3), activation="relu")
@@ -73,11 +86,18 @@ class Conv2D(KernelLayer):
         use_bias: bool = True,
         kernel_initializer: str | initializers.Initializer = "glorot_uniform",
         bias_initializer: str | initializers.Initializer = "zeros",
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        kernel_regularizer: str | regularizers.Regularizer | None = None,
+        bias_regularizer: str | regularizers.Regularizer | None = None,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
-            activation, use_bias, kernel_initializer, bias_initializer, name, input_shape
+            activation,
+            use_bias,
+            kernel_initializer,
+            bias_initializer,
+            kernel_regularizer,
+            bias_regularizer,
+            **options,
         )
         self.filters = count_of(self, "filters", filters)
         self.kernel_size = pair_of(self, "kernel_size", kernel_size)
@@ -106,31 +126,17 @@ class Conv2D(KernelLayer):
         return input_shape[0], *size, self.filters
 
 
-class MaxPooling2D(Layer):
-    """The largest number of each window, channel by channel; see `ops.max_pool2d`.
-
-    Images (N, H, W, C), outputs (N, OH, OW, C).
-
-    Args:
-        pool_size: the window, one number or (height, width).
-        strides: how far windows are apart; None: side by side, as far as pool_size.
-        padding: 'valid' or 'same'.
-        name, input_shape: see `Layer`.
-
-    >>> MaxPooling2D((2, 2)).compute_output_shape((None, 11, 11, 64))
-    (None, 5, 5, 64)
-    """
+class _Pooling(Layer):
+    """What pooling layers share: where the windows are."""
 
     def __init__(
         self,
         pool_size: int | Sequence[int] = (2, 2),
         strides: int | Sequence[int] | None = None,
         padding: str = "valid",
-        *,
-        name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**options)
         self.pool_size = pair_of(self, "pool_size", pool_size)
         self.strides = self.pool_size if strides is None else pair_of(self, "strides", strides)
         self.padding = _padding(self, padding)
@@ -139,14 +145,81 @@ class MaxPooling2D(Layer):
         """Check that windows fit; there are no weights."""
         self.compute_output_shape(input_shape)
 
-    def call(self, inputs: Tensor) -> Tensor:
-        """The outputs of a batch."""
-        return ops.max_pool2d(inputs, self.pool_size, self.strides, self.padding)
-
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(batch, OH, OW, C)."""
         size = windows(self, input_shape, self.pool_size, self.strides, self.padding)
         return input_shape[0], *size, input_shape[3]
 
 
-MaxPool2D = MaxPooling2D  # Keras knows it by both names
+class MaxPooling2D(_Pooling):
+    """The largest number of each window, channel by channel; see `ops.max_pool2d`.
+
+    Images (N, H, W, C), outputs (N, OH, OW, C).
+
+    Args:
+        pool_size: the window, one number or (height, width).
+        strides: how far windows are apart; None: side by side, as far as pool_size.
+        padding: 'valid' or 'same'.
+        name, input_shape, trainable: see `Layer`.
+
+    >>> MaxPooling2D((2, 2)).compute_output_shape((None, 11, 11, 64))
+    (None, 5, 5, 64)
+    """
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The outputs of a batch."""
+        return ops.max_pool2d(inputs, self.pool_size, self.strides, self.padding)
+
+
+class AveragePooling2D(_Pooling):
+    """The mean of each window, channel by channel; see `ops.average_pool2d`.
+
+    Images, outputs and arguments are those of `MaxPooling2D`. With padding 'same' a mean is one of
+    the pixels that there are.
+
+    >>> import numpy as np
+    >>> AveragePooling2D()(np.array([1.0, 2, 3, 6]).reshape(1, 2, 2, 1)).item()
+    3.0
+    """
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The outputs of a batch."""
+        return ops.average_pool2d(inputs, self.pool_size, self.strides, self.padding)
+
+
+class GlobalAveragePooling2D(Layer):
+    """The mean of each channel over the whole image: (N, H, W, C) to (N, C).
+
+    Args:
+        keepdims: whether to keep axes of size 1: (N, 1, 1, C).
+        name, input_shape, trainable: see `Layer`.
+
+    >>> GlobalAveragePooling2D().compute_output_shape((None, 5, 5, 64))
+    (None, 64)
+    """
+
+    def __init__(self, keepdims: bool = False, **options: Unpack[Options]) -> None:
+        super().__init__(**options)
+        self.keepdims = bool(keepdims)
+
+    def build(self, input_shape: Shape) -> None:
+        """Check that there are images; there are no weights."""
+        self.compute_output_shape(input_shape)
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """The outputs of a batch."""
+        self.compute_output_shape(inputs.shape)
+        return ops.mean(inputs, axis=(1, 2), keepdims=self.keepdims)
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """(batch, C)."""
+        if len(input_shape) != 4:
+            _image_shape(self, input_shape)
+        batch, _, _, channels = input_shape
+        return (batch, 1, 1, channels) if self.keepdims else (batch, channels)
+
+
+# Keras knows them by both names
+MaxPool2D = MaxPooling2D
+AvgPool2D = AveragePooling2D
+GlobalAvgPool2D = GlobalAveragePooling2D

@@ -1,0 +1,191 @@
+"""Layers that do something else in training than in predicting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import _random, initializers, ops, regularizers
+from ..tensor import Tensor
+from .base import Layer, Options, Shape
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["BatchNormalization", "Dropout"]
+
+
+class Dropout(Layer):
+    """In training, numbers become 0 with probability `rate`, and the others grow by 1 / (1 - rate).
+
+    So their sum stays what it was, on average (Srivastava et al. 2014). Otherwise the inputs pass.
+
+    Args:
+        rate: from 0 to 1.
+        noise_shape: the shape of what is drawn, without the batch if it is shorter; 1 where one
+            draw counts for a whole axis, None where each number has its own.
+        seed: of a random stream of its own; None draws from that of `utils.set_random_seed`.
+        name, input_shape, trainable: see `Layer`.
+
+    >>> layer = Dropout(0.5, seed=1)
+    >>> layer(np.ones((1, 4), np.float32), training=True).data
+    array([[0., 2., 2., 2.]], dtype=float32)
+    >>> layer(np.ones((1, 4), np.float32)).data
+    array([[1., 1., 1., 1.]], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: Sequence[int | None] | None = None,
+        seed: int | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(**options)
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
+            raise ValueError(f"{self.name}: rate: expected a number from 0 to 1, got {rate!r}")
+        self.rate = float(rate)
+        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
+        self.seed = seed
+        self._random = None if seed is None else np.random.default_rng(seed)
+
+    def build(self, input_shape: Shape) -> None:
+        """Check that noise_shape fits; there are no weights."""
+        self._noise(tuple(size or 1 for size in input_shape))
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        """The outputs of a batch."""
+        if not training or self.rate == 0:
+            return inputs
+        if self.rate == 1:
+            return inputs * np.zeros_like(inputs.data)
+        random = _random.generator() if self._random is None else self._random
+        kept = random.random(self._noise(inputs.shape), np.float32) >= self.rate
+        y: Tensor = inputs * (kept * inputs.dtype.type(1 / (1 - self.rate)))
+        return y
+
+    def _noise(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of what is drawn for inputs of that shape."""
+        if self.noise_shape is None:
+            return shape
+        wanted = self.noise_shape
+        if len(wanted) != len(shape) or any(
+            a not in (None, 1, b) for a, b in zip(wanted[1:], shape[1:], strict=True)
+        ):
+            raise ValueError(
+                f"{self.name}: noise_shape: expected 1, None or the size of each axis of "
+                f"{shape}, got {wanted}"
+            )
+        return tuple(b if a is None else a for a, b in zip(wanted, shape, strict=True))
+
+
+class BatchNormalization(Layer):
+    """gamma * (inputs - mean) / sqrt(variance + epsilon) + beta, feature by feature.
+
+    In training, mean and variance are the batch's, and moving averages of them are kept; otherwise
+    it is those that are used (Ioffe and Szegedy 2015). So too if `trainable` is False.
+
+    Args:
+        axis: the features; mean and variance are taken over all other axes.
+        momentum: of the moving averages: moving * momentum + batch's * (1 - momentum).
+        epsilon: added to the variance.
+        center, scale: whether there are a beta and a gamma.
+        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer:
+            names or functions shape -> array.
+        beta_regularizer, gamma_regularizer: names or functions weight -> penalty.
+        name, input_shape, trainable: see `Layer`.
+
+    >>> layer = BatchNormalization()
+    >>> layer(np.array([[1.0], [3.0]], np.float32), training=True).data.round(3)
+    array([[-1.],
+           [ 1.]], dtype=float32)
+    >>> [weight.data.tolist() for weight in layer.non_trainable_weights]
+    [[0.019999999552965164], [1.0]]
+    """
+
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: str | initializers.Initializer = "zeros",
+        gamma_initializer: str | initializers.Initializer = "ones",
+        moving_mean_initializer: str | initializers.Initializer = "zeros",
+        moving_variance_initializer: str | initializers.Initializer = "ones",
+        beta_regularizer: str | regularizers.Regularizer | None = None,
+        gamma_regularizer: str | regularizers.Regularizer | None = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(**options)
+        if not 0 <= momentum <= 1:
+            raise ValueError(
+                f"{self.name}: momentum: expected a number from 0 to 1, got {momentum!r}"
+            )
+        if not epsilon >= 0:
+            raise ValueError(f"{self.name}: epsilon: expected a number >= 0, got {epsilon!r}")
+        self.axis = int(axis)
+        self.momentum, self.epsilon = float(momentum), float(epsilon)
+        self.center, self.scale = bool(center), bool(scale)
+        self.beta_initializer = initializers.get(beta_initializer)
+        self.gamma_initializer = initializers.get(gamma_initializer)
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+        self.beta_regularizer = regularizers.get(beta_regularizer)
+        self.gamma_regularizer = regularizers.get(gamma_regularizer)
+        self.beta: Tensor | None = None
+        self.gamma: Tensor | None = None
+        self.moving_mean: Tensor
+        self.moving_variance: Tensor
+
+    def build(self, input_shape: Shape) -> None:
+        """Make gamma, beta, and the moving averages."""
+        self.compute_output_shape(input_shape)
+        size = (int(input_shape[self.axis] or 0),)
+        if self.scale:
+            self.gamma = self.add_weight(
+                size, self.gamma_initializer, "gamma", regularizer=self.gamma_regularizer
+            )
+        if self.center:
+            self.beta = self.add_weight(
+                size, self.beta_initializer, "beta", regularizer=self.beta_regularizer
+            )
+        self.moving_mean = self.add_weight(size, self.moving_mean_initializer, "moving_mean", False)
+        self.moving_variance = self.add_weight(
+            size, self.moving_variance_initializer, "moving_variance", False
+        )
+
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+        """The outputs of a batch."""
+        self.compute_output_shape(inputs.shape)
+        mean: Tensor = self.moving_mean
+        variance: Tensor = self.moving_variance
+        if training and self.trainable:
+            axis = self.axis % inputs.ndim
+            mean, variance = ops.moments(inputs, tuple(i for i in range(inputs.ndim) if i != axis))
+            for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                moving.data *= self.momentum
+                moving.data += (1 - self.momentum) * now.data
+        return ops.batch_normalization(
+            inputs, mean, variance, self.axis, self.beta, self.gamma, self.epsilon
+        )
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The same, if there is such an axis, and of the size as before."""
+        rank = len(input_shape)
+        if rank < 2 or not -rank < self.axis < rank or self.axis == 0:
+            raise ValueError(
+                f"{self.name}: axis: expected one of the axes behind the batch of inputs of shape "
+                f"{input_shape}, got {self.axis}"
+            )
+        features = input_shape[self.axis]
+        if features is None or (self.built and self.moving_mean.size != features):
+            wanted = self.moving_mean.size if self.built else "a known number of"
+            raise ValueError(
+                f"{self.name}: expected inputs with {wanted} features on axis {self.axis}, got "
+                f"shape {input_shape}"
+            )
+        return input_shape
