@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Examples: TypeAlias = tuple[Array, ...]
 
 #: Attributes of an optimizer that change as it works; a program asks for them at every step.
-LIVE = {"iterations", "learning_rate", "variables", "_state"} | {
+LIVE = {"iterations", "_rate", "variables", "_state"} | {
     "beta_1",
     "beta_2",
     "epsilon",

@@ -687,6 +687,8 @@ def _update(b: Builder, how: optimizers.Optimizer | None, weights: Sequence[Tens
     if not weights:
         return
     assert b.parameters is not None
+    if not getattr(how, "plain", True):
+        return
     flat, span = b.parameters, b.parameters.span(weights)
     slots = [slot[span] for slot in flat.slots]
     common = {"y": flat.values[span], "dy": flat.gradients[span], "units": span.stop - span.start}

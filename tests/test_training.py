@@ -1048,7 +1048,7 @@ WRONG: dict[str, tuple[Callable[[Sequential], Any], type[Exception], str]] = {
     "optimizer unknown": (
         lambda m: m.compile("adma", "categorical_crossentropy"),
         ValueError,
-        r"optimizer: expected one of adam, sgd, got 'adma'",
+        r"optimizer: expected one of adam, adamw, rmsprop, sgd, got 'adma'",
     ),
     "optimizer no name": (
         lambda m: m.compile(0.1, "categorical_crossentropy"),
