@@ -17,6 +17,7 @@ from . import ops
 from ._fusion import fuse
 from .callbacks import Logs
 from .layers.base import Shape
+from .losses import Loss, reduced
 from .metrics import CategoricalAccuracy, MeanMetricWrapper, accuracy, categorical_accuracy
 from .program import NO_UPDATE, NotLoweredError, Program, lower
 from .tensor import Array, Tensor, no_grad
@@ -63,23 +64,29 @@ class Runner:
         """Done: nothing is asked of it any more."""
 
     def batch(self, which: int, first: int, n: int, order: Array | None) -> Array:
-        """x (0) or y (1) of n examples, in float32."""
+        """x (0), y (1) or the weights (2) of n examples, in float32."""
         part: Any = slice(first, first + n) if order is None else order[first : first + n]
         found: Array = self.examples[which][part].astype(np.float32, copy=False)
         return found
 
-    def loss(self, y: Array, y_pred: Tensor) -> Tensor:
+    def loss(self, first: int, n: int, order: Array | None, y_pred: Tensor) -> Tensor:
         """The mean loss of a batch; loss and metrics see it."""
-        model = self.model
+        model, y = self.model, self.batch(1, first, n, order)
         assert model.loss is not None
-        each = model.loss(y, y_pred)
-        loss = ops.mean(each)
-        for penalty in model.losses:
-            loss = loss + penalty
+        weights = self.batch(2, first, n, order) if len(self.examples) > 2 else None
+        if isinstance(model.loss, Loss):
+            each = model.loss(y, y_pred, sample_weight=weights)
+        else:
+            each = model.loss(y, y_pred)
+            if weights is not None:
+                each = reduced(each, weights, "none")
         if each.shape[:1] not in ((), (len(y),)):
             raise ValueError(
                 f"loss: expected one number, or one per example, got shape {each.shape}"
             )
+        loss = ops.mean(each)
+        for penalty in model.losses:
+            loss = loss + penalty
         model._loss_mean.update_state(loss.data, sample_weight=len(y))
         for metric in model._metrics:
             metric.update_state(y, y_pred.data)
@@ -108,14 +115,14 @@ class LayerByLayer(Runner):
         for variable in variables:
             variable.grad = None
         y_pred = self.model._through(self.stages, self.batch(0, first, n, order), training=True)
-        self.loss(self.batch(1, first, n, order), y_pred).backward()
+        self.loss(first, n, order, y_pred).backward()
         optimizer.apply([variable.grad for variable in variables])
 
     def test(self, first: int, n: int) -> None:
         """See `Runner.test`."""
         with no_grad():
             y_pred = self.model._through(self.stages, self.batch(0, first, n, None))
-            self.loss(self.batch(1, first, n, None), y_pred)
+            self.loss(first, n, None, y_pred)
 
     def predict(self, size: int) -> Array:
         """See `Runner.predict`."""
@@ -183,7 +190,7 @@ class Lowered(Runner):
         """What came out, as a Tensor, and its loss, where that is none of the steps."""
         y = Tensor(self.program.output[:n].copy())
         y_pred = ops.softmax(y) if self.program.logits else y
-        return y, self.loss(self.batch(1, first, n, order), y_pred)
+        return y, self.loss(first, n, order, y_pred)
 
     def close(self) -> None:
         """See `Runner.close`."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -14,7 +15,7 @@ from ._summary import print_summary
 from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger
 from .layers import InputLayer, Layer
 from .layers.base import Shape, assign, takes_training, unique_name
-from .losses import Loss
+from .losses import LossFunction
 from .metrics import Mean, MeanMetricWrapper, MetricFunction
 from .metrics import get as get_metric
 from .program import NotLoweredError, Program
@@ -54,7 +55,7 @@ class Sequential:
         self.built = False
         self.input_shape: Shape | None = None
         self.optimizer: optimizers.Optimizer | None = None
-        self.loss: Loss | None = None
+        self.loss: LossFunction | None = None
         self.run_eagerly = False
         self._metrics: list[MeanMetricWrapper] = []
         self._loss_mean = Mean("loss")
@@ -207,7 +208,7 @@ class Sequential:
     def compile(
         self,
         optimizer: str | optimizers.Optimizer = "adam",
-        loss: str | Loss | None = None,
+        loss: str | LossFunction | None = None,
         metrics: Sequence[Metric] | None = None,
         run_eagerly: bool = False,
     ) -> None:
@@ -235,8 +236,12 @@ class Sequential:
         epochs: int = 1,
         verbose: str | int = "auto",
         callbacks: Sequence[Callback] | None = None,
-        validation_data: tuple[TensorLike, TensorLike] | None = None,
+        validation_split: float = 0.0,
+        validation_data: Sequence[TensorLike] | None = None,
         shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: TensorLike | None = None,
+        initial_epoch: int = 0,
     ) -> History:
         """Train on examples x with labels y.
 
@@ -244,12 +249,17 @@ class Sequential:
             x: (N, ...); numbers of any type, turned into float32 a batch at a time.
             y: (N, ...), what the loss expects, e.g. one-hot labels (N, classes).
             batch_size: examples to a step, 32 by default; the last batch may be smaller.
-            epochs: how often to go through all examples.
+            epochs: the number of the epoch to end with: how often to go through all examples.
             verbose: 0 silent, 1 a progress bar, 2 a line per epoch; 'auto' is 1. Where there is
                 no terminal to draw a bar in, 1 is a line per epoch too.
             callbacks: more `callbacks.Callback` objects.
-            validation_data: (x, y) to evaluate after each epoch.
+            validation_split: the share of the examples, the last ones, that are not trained on but
+                evaluated after each epoch.
+            validation_data: (x, y) or (x, y, sample_weight) to evaluate instead.
             shuffle: whether to draw a new order for each epoch.
+            class_weight: how much the examples of a class count, 1 for those that are not in it.
+            sample_weight: (N,), how much each example's loss counts.
+            initial_epoch: the number of the epoch to begin with, to go on where one stopped.
 
         Returns:
             History: `history.history['loss']` and so on, a number per epoch.
@@ -259,19 +269,38 @@ class Sequential:
             or each other.
         """
         optimizer, _ = self._compiled("fit")
-        examples = self._data("fit", x, y)
+        examples = self._data("fit", x, y, sample_weight, class_weight)
         checks = None
+        if not 0 <= validation_split < 1:
+            raise ValueError(
+                f"fit: validation_split: expected a share from 0 to 1, got {validation_split!r}"
+            )
         if validation_data is not None:
-            if not isinstance(validation_data, tuple | list) or len(validation_data) != 2:
-                raise ValueError("fit: validation_data: expected a pair (x, y)")
+            if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
+                raise ValueError(
+                    "fit: validation_data: expected a pair (x, y) or (x, y, sample_weight)"
+                )
             checks = self._data("fit: validation_data", *validation_data)
             if checks[1].shape[1:] != examples[1].shape[1:]:
                 raise ValueError(
                     f"fit: validation_data: y: expected examples like those of shape "
                     f"{examples[1].shape}, got {checks[1].shape}"
                 )
+        elif validation_split:
+            rest = math.floor(len(examples[0]) * (1 - validation_split))
+            if rest == 0:
+                raise ValueError(
+                    f"fit: validation_split: {validation_split} of {len(examples[0])} examples "
+                    "leaves none to train on"
+                )
+            checks = tuple(array[rest:] for array in examples)
+            examples = tuple(array[:rest] for array in examples)
         size = 32 if batch_size is None else positive("fit: batch_size", batch_size)
         epochs = positive("fit: epochs", epochs)
+        if isinstance(initial_epoch, bool) or not isinstance(initial_epoch, int | np.integer):
+            raise ValueError(
+                f"fit: initial_epoch: expected a whole number >= 0, got {initial_epoch!r}"
+            )
         level = _verbosity("fit", verbose)
         self._prepare(examples)
 
@@ -283,18 +312,13 @@ class Sequential:
             self,
             {"epochs": epochs, "steps": steps, "verbose": level},
         )
-        variables = self.trainable_weights
-        if len(optimizer.variables) != len(variables) or any(
-            a is not b for a, b in zip(optimizer.variables, variables, strict=True)
-        ):
-            optimizer.build(variables)
-
+        self._bind(optimizer)
         logs: Logs = {}
         self.stop_training = False
         runner = self._programs.runner(self, "fit", examples, size)
         events.on_train_begin()
         try:
-            for epoch in range(epochs):
+            for epoch in range(int(initial_epoch), epochs):
                 events.on_epoch_begin(epoch)
                 runner.reset()
                 order = _random.generator().permutation(len(examples[0])) if shuffle else None
@@ -322,23 +346,67 @@ class Sequential:
         y: TensorLike,
         batch_size: int | None = None,
         verbose: str | int = "auto",
-    ) -> float | list[float]:
+        sample_weight: TensorLike | None = None,
+        callbacks: Sequence[Callback] | None = None,
+        return_dict: bool = False,
+    ) -> float | list[float] | Logs:
         """Loss and metrics on examples x with labels y, without training.
 
         Returns [loss, metric, ...] in the order of `compile`'s metrics, or the loss alone if it
-        has none. Arguments and errors as for `fit`.
+        has none; with return_dict, a dict with their names. Arguments and errors as for `fit`.
         """
         self._compiled("evaluate")
-        examples = self._data("evaluate", x, y)
+        examples = self._data("evaluate", x, y, sample_weight)
         size = 32 if batch_size is None else positive("evaluate: batch_size", batch_size)
         level = _verbosity("evaluate", verbose)
         self._prepare(examples)
-        bar = [ProgbarLogger()] if level else []
+        followers = [*([ProgbarLogger()] if level else []), *(callbacks or ())]
         params = {"epochs": 1, "steps": -(-len(examples[0]) // size), "verbose": level}
+        events = CallbackList(followers, self, params)
         runner = self._programs.runner(self, "evaluate", examples, size)
-        logs = self._evaluate(runner, len(examples[0]), size, CallbackList(bar, self, params))
-        values = [logs["loss"], *(logs[metric.name] for metric in self._metrics)]
-        return values if self._metrics else values[0]
+        logs = self._evaluate(runner, len(examples[0]), size, events)
+        return logs if return_dict else self._listed(logs)
+
+    def train_on_batch(
+        self,
+        x: TensorLike,
+        y: TensorLike,
+        sample_weight: TensorLike | None = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> float | list[float] | Logs:
+        """One step on one batch. Returns its loss and metrics, before the step, as `evaluate` does.
+
+        Arguments and errors as for `fit`.
+        """
+        optimizer, _ = self._compiled("train_on_batch")
+        examples = self._data("train_on_batch", x, y, sample_weight, class_weight)
+        self._prepare(examples)
+        self._bind(optimizer)
+        count = len(examples[0])
+        runner = self._programs.runner(self, "fit", examples, count)
+        try:
+            runner.reset()
+            runner.train(0, count, None)
+            logs = runner.logs()
+        finally:
+            runner.close()
+        return logs if return_dict else self._listed(logs)
+
+    def test_on_batch(
+        self,
+        x: TensorLike,
+        y: TensorLike,
+        sample_weight: TensorLike | None = None,
+        return_dict: bool = False,
+    ) -> float | list[float] | Logs:
+        """Loss and metrics of one batch, as `evaluate` returns them."""
+        count = max(len(np.asarray(x)), 1) if np.ndim(x) else 1
+        return self.evaluate(x, y, count, 0, sample_weight, return_dict=return_dict)
+
+    def predict_on_batch(self, x: TensorLike) -> Array:
+        """The outputs of one batch."""
+        return self.predict(x, max(len(np.asarray(x)), 1) if np.ndim(x) else 1)
 
     def predict(
         self, x: TensorLike, batch_size: int | None = None, verbose: str | int = "auto"
@@ -393,7 +461,7 @@ class Sequential:
             x = stage(x, training=training) if takes_training(type(stage).__call__) else stage(x)
         return x
 
-    def _compiled(self, caller: str) -> tuple[optimizers.Optimizer, Loss]:
+    def _compiled(self, caller: str) -> tuple[optimizers.Optimizer, LossFunction]:
         if self.optimizer is None or self.loss is None:
             raise RuntimeError(
                 f"{caller}: this model has no loss yet: call "
@@ -401,8 +469,47 @@ class Sequential:
             )
         return self.optimizer, self.loss
 
-    def _data(self, caller: str, *arrays: TensorLike) -> tuple[Array, ...]:
-        """x and y as arrays of equal length; x of the shape that the model takes."""
+    def _bind(self, optimizer: optimizers.Optimizer) -> None:
+        """Let the optimizer remember what it needs to of these weights, if it does not yet."""
+        variables = self.trainable_weights
+        if len(optimizer.variables) != len(variables) or any(
+            a is not b for a, b in zip(optimizer.variables, variables, strict=True)
+        ):
+            optimizer.build(variables)
+
+    def _listed(self, logs: Logs) -> float | list[float]:
+        values = [logs["loss"], *(logs[metric.name] for metric in self._metrics)]
+        return values if self._metrics else values[0]
+
+    def _data(
+        self,
+        caller: str,
+        x: TensorLike,
+        y: TensorLike | None = None,
+        sample_weight: TensorLike | None = None,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> tuple[Array, ...]:
+        """x, y and weights as arrays of equal length; x of the shape that the model takes."""
+        found = self._arrays(caller, *((x,) if y is None else (x, y)))
+        if sample_weight is None and class_weight is None:
+            return found
+        weights = np.ones(len(found[0]), np.float32)
+        if class_weight is not None:
+            weights *= _weights_of_classes(caller, found[1], class_weight)
+        if sample_weight is not None:
+            given = np.asarray(sample_weight)
+            if given.dtype.kind not in "fiub" or given.shape not in (
+                weights.shape,
+                (*weights.shape, 1),
+            ):
+                raise ValueError(
+                    f"{caller}: sample_weight: expected a number for each of the "
+                    f"{len(weights)} examples, got shape {given.shape}, {given.dtype}"
+                )
+            weights *= given.reshape(weights.shape)
+        return *found, weights
+
+    def _arrays(self, caller: str, *arrays: TensorLike) -> tuple[Array, ...]:
         found = tuple(np.asarray(array) for array in arrays)
         for name, array in zip("xy", found, strict=False):
             if array.dtype.kind not in "fiub":
@@ -441,6 +548,21 @@ class Sequential:
             runner.close()
         events.on_test_end(logs)
         return logs
+
+
+def _weights_of_classes(caller: str, y: Array, class_weight: Mapping[int, float]) -> Array:
+    """A weight for each example, of class numbers or one-hot labels."""
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(
+            f"{caller}: class_weight: expected a dict from class numbers to weights, "
+            f"got {class_weight!r}"
+        )
+    classes = y.argmax(-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y), -1)[:, 0]
+    if classes.ndim != 1:
+        raise ValueError(
+            f"{caller}: class_weight: expected one class for each example, got y of shape {y.shape}"
+        )
+    return np.array([class_weight.get(int(each), 1.0) for each in classes], np.float32)
 
 
 def _spans(count: int, size: int) -> Iterator[tuple[int, int]]:

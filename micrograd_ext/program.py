@@ -468,11 +468,12 @@ class Program:
         self.updates = any(step.op in UPDATES for step in self.steps)
         self.seen = 0
 
-    def takes(self, size: int, x: Array, y: Array | None = None) -> bool:
+    def takes(self, size: int, x: Array, y: Array | None = None, weights: Any = None) -> bool:
         """Whether it is for examples and labels of these shapes, and for that many at once."""
         return (
             size <= self.capacity
             and x.shape[1:] == self._inputs.shape[1:]
+            and (self.labels is None or weights is None)
             and (y is None or self.labels is None or y.shape[1:] == self.labels.shape[1:])
             and (self.parameters is None or self.parameters.adoptable)
         )
@@ -521,8 +522,8 @@ class Program:
         scaled = f" * {b.scale:g} + {b.offset:g}" if b.scaled_by else ""
         return f"gather{scaled}", b.scaled_by, _shape(self._inputs.shape[1:])
 
-    def feed(self, x: Array, y: Array | None = None) -> None:
-        """Take batches from these examples from now on."""
+    def feed(self, x: Array, y: Array | None = None, weights: Array | None = None) -> None:
+        """Take batches from these examples from now on; weights are the loss's business."""
         self._forward.feed(0, feedable(x), self._inputs, self._builder.scale, self._builder.offset)
         if self.labels is not None and y is not None:
             self._forward.feed(1, feedable(y), self.labels)
@@ -594,7 +595,7 @@ def lower(
     Args:
         model: what to lower.
         capacity: the largest batch.
-        shapes: of the inputs (N, ...), and of the labels if there are any.
+        shapes: of the inputs (N, ...), and of labels and weights if there are any.
         loss: also lay out the loss, where it is categorical cross entropy of a softmax.
         train: and the backward half, and the optimizer's update where there is a step for it.
     """
@@ -616,7 +617,7 @@ def lower(
 
     last = stages[-1] if stages else None
     softmax = type(last) in (Dense, Activation, Softmax) and activation_of(last) is SOFTMAX
-    fused = loss and _is_cross_entropy(model.loss, softmax)
+    fused = loss and len(shapes) < 3 and _is_cross_entropy(model.loss, softmax)
     pullbacks: list[tuple[str, Pullback]] = []
     b.part = "forward"
     for stage in stages:
@@ -675,7 +676,10 @@ def _is_cross_entropy(loss: Any, softmax: bool) -> bool:
     """Whether the loss is categorical cross entropy of the softmax of what reaches it."""
     if loss is losses.categorical_crossentropy:
         return softmax
-    return type(loss) is losses.CategoricalCrossentropy and (softmax != loss.from_logits)
+    if type(loss) is not losses.CategoricalCrossentropy or softmax == loss.from_logits:
+        return False
+    means = loss.reduction in ("sum_over_batch_size", "mean", "mean_with_sample_weight")
+    return means and not loss.label_smoothing and loss.axis in (-1, 1)
 
 
 def _update(b: Builder, how: optimizers.Optimizer | None, weights: Sequence[Tensor]) -> None:

@@ -1,4 +1,4 @@
-"""The same numbers as Keras 3: layers, gradients, optimizers.
+"""The same numbers as Keras 3: layers, gradients, losses, optimizers.
 
 What Keras computed is kept in keras_values.npz. Where Keras is installed it is asked again;
 `python tests/test_keras.py` writes the file anew (it was written by Keras 3.15.1 on JAX 0.10.2).
@@ -71,6 +71,20 @@ OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
     ("RMSprop", {"centered": True, "momentum": 0.5, "rho": 0.8, "epsilon": 1e-3}),
     *[("SGD", {"learning_rate": name}) for name in (*SCHEDULES, "PiecewiseConstantDecay")],
 ]
+#: class, arguments, what the labels are, whether each example has a weight
+LOSSES: list[tuple[str, dict[str, Any], str, bool]] = [
+    ("MeanSquaredError", {}, "numbers", False),
+    ("MeanSquaredError", {"reduction": "sum"}, "numbers", True),
+    ("MeanAbsoluteError", {}, "numbers", True),
+    ("BinaryCrossentropy", {}, "probabilities", False),
+    ("BinaryCrossentropy", {"from_logits": True, "label_smoothing": 0.1}, "probabilities", True),
+    ("CategoricalCrossentropy", {}, "one-hot", False),
+    ("CategoricalCrossentropy", {"from_logits": True, "label_smoothing": 0.2}, "one-hot", True),
+    ("CategoricalCrossentropy", {"reduction": "mean_with_sample_weight"}, "one-hot", True),
+    ("SparseCategoricalCrossentropy", {}, "classes", False),
+    ("SparseCategoricalCrossentropy", {"from_logits": True}, "classes", True),
+    ("SparseCategoricalCrossentropy", {"reduction": None, "from_logits": True}, "classes", True),
+]
 
 
 def weights_for(shapes: list[tuple[int, ...]], positive: bool) -> list[Array]:
@@ -140,6 +154,42 @@ def after_ten_steps(module: Any, number: int) -> dict[str, Array]:
     return {"x0": data[0], "x1": data[1], "rate": np.asarray(optimizer.learning_rate)}
 
 
+def loss_inputs(number: int) -> tuple[Array, Array, Array | None]:
+    """Labels, predictions, weights."""
+    _, arguments, kind, weighted = LOSSES[number]
+    random = np.random.default_rng(2)
+    y = random.standard_normal((7, 4), dtype=np.float32)
+    if kind != "numbers" and not arguments.get("from_logits"):
+        y = 1 / (1 + np.exp(-y)) if kind == "probabilities" else np.exp(y)
+        y = y if kind == "probabilities" else y / y.sum(1, keepdims=True)
+    labels = {
+        "numbers": random.standard_normal((7, 4), dtype=np.float32),
+        "probabilities": random.random((7, 4), np.float32),
+        "one-hot": np.eye(4, dtype=np.float32)[random.integers(0, 4, 7)],
+        "classes": random.integers(0, 4, 7),
+    }[kind]
+    return labels, y, random.random(7, np.float32) if weighted else None
+
+
+def our_loss(number: int) -> dict[str, Array]:
+    kind, arguments, *_ = LOSSES[number]
+    labels, y, weights = loss_inputs(number)
+    y_pred = Tensor(y)
+    loss = getattr(micrograd_ext.losses, kind)(**arguments)(labels, y_pred, weights)
+    loss.sum().backward()
+    return {"loss": loss.data, "dy": y_pred.grad}
+
+
+def keras_loss(number: int) -> dict[str, Array]:
+    import jax
+
+    kind, arguments, *_ = LOSSES[number]
+    labels, y, weights = loss_inputs(number)
+    loss = getattr(keras.losses, kind)(**arguments)
+    dy = jax.grad(lambda y: loss(labels, y, weights).sum())(y)
+    return {"loss": np.asarray(loss(labels, y, weights)), "dy": np.asarray(dy)}
+
+
 def assert_like(found: dict[str, Array], expected: dict[str, Array]) -> None:
     assert found.keys() == expected.keys()
     for name, value in expected.items():
@@ -178,6 +228,17 @@ def test_optimizers_come_back_from_their_configuration(number: int) -> None:
     assert again.learning_rate == optimizer.learning_rate
 
 
+@pytest.mark.parametrize("number", range(len(LOSSES)), ids=lambda i: f"{LOSSES[i][0]}-{i}")
+def test_losses(number: int) -> None:
+    found = our_loss(number)
+    assert_like(found, stored(f"loss {number} "))
+    if keras is not None:
+        assert_like(found, keras_loss(number))
+    loss = getattr(micrograd_ext.losses, LOSSES[number][0])(**LOSSES[number][1])
+    again = type(loss).from_config(loss.get_config())
+    assert again.get_config() == loss.get_config()
+
+
 def write() -> None:
     """Ask Keras for all of it and write the file."""
     found = {
@@ -190,6 +251,11 @@ def write() -> None:
         f"optimizer {number} {name}": value
         for number in range(len(OPTIMIZERS))
         for name, value in after_ten_steps(keras, number).items()
+    }
+    found |= {
+        f"loss {number} {name}": value
+        for number in range(len(LOSSES))
+        for name, value in keras_loss(number).items()
     }
     np.savez_compressed(STORED, **found)  # type: ignore[arg-type]
 
