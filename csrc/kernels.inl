@@ -22,8 +22,6 @@
 #undef VEC
 #undef LANES
 #undef SPLAT
-#undef TURNS_LOWER
-#undef TURNS_UPPER
 #undef SHUFFLE
 #undef LOAD
 #undef STORE

@@ -15,20 +15,6 @@ typedef INT FN(lanes);
 typedef REAL FN(unaligned);
 #define SPLAT(x) (x)
 #endif
-/* a's and b's lanes in turn: a0 b0 a1 b1 ... of their lower halves, and of their upper halves */
-#if MG_VBYTES / REAL_BYTES == 16
-#define TURNS_LOWER(a, b) SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
-#define TURNS_UPPER(a, b) SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
-#elif MG_VBYTES / REAL_BYTES == 8
-#define TURNS_LOWER(a, b) SHUFFLE(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
-#define TURNS_UPPER(a, b) SHUFFLE(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
-#elif MG_VBYTES / REAL_BYTES == 4
-#define TURNS_LOWER(a, b) SHUFFLE(a, b, 0, 4, 1, 5)
-#define TURNS_UPPER(a, b) SHUFFLE(a, b, 2, 6, 3, 7)
-#elif MG_VBYTES / REAL_BYTES == 2
-#define TURNS_LOWER(a, b) SHUFFLE(a, b, 0, 2)
-#define TURNS_UPPER(a, b) SHUFFLE(a, b, 1, 3)
-#endif
 #if defined(__clang__)
 #define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #else
@@ -110,23 +96,50 @@ INLINE int FN(any)(FN(lanes) mask)
 #define EQUAL(a, b) (-(INT)((a) == (b)))
 #endif
 
-/* v[i][j] = v[j][i]. Taking turns between the first half of the vectors and the second one, lane by
-   lane, moves the last binary digit of the place in `v` into the lane, and the lane's first digit
-   out: after as many rounds as there are digits, the two have changed places. */
+/* v[i][j] = v[j][i]. A round exchanges one binary digit of the place in `v`, `apart`, with one of the
+   lane: among the 16-byte pieces of two vectors, every second one goes here and the others there;
+   within the pieces of two vectors, the lower numbers in turn go here and the upper ones there. CPUs
+   do either by one instruction. */
+#if MG_VBYTES
+#define PIECE ((int)(16 / sizeof(REAL)))
+#if REAL_BYTES == 4
+#define WHOLE(i) i, i + 1, i + 2, i + 3
+#define TURNS(i) i, i + LANES, i + 1, i + LANES + 1
+#else
+#define WHOLE(i) i, i + 1
+#define TURNS(i) i, i + LANES
+#endif
+#if MG_VBYTES == 64
+#define PIECES(X, i, step) X(i), X(i + step), X(i + 2 * step), X(i + 3 * step)
+#elif MG_VBYTES == 32
+#define PIECES(X, i, step) X(i), X(i + step)
+#else
+#define PIECES(X, i, step) X(i)
+#endif
+#define ROUND(here, there)                                                                        \
+    UNROLL                                                                                        \
+    for (int pair = 0; pair < LANES / 2; pair++) {                                                \
+        const int i = pair / apart * 2 * apart + pair % apart;                                    \
+        const VEC a = v[i], b = v[i + apart];                                                     \
+        v[i] = SHUFFLE(a, b, here);                                                               \
+        v[i + apart] = SHUFFLE(a, b, there);                                                      \
+    }
+#endif
 INLINE void FN(transpose)(VEC *v)
 {
 #if MG_VBYTES
     UNROLL
-    for (int round = 1; round < LANES; round *= 2) {
-        VEC next[LANES];
-        UNROLL
-        for (int i = 0; i < LANES / 2; i++) {
-            next[2 * i] = TURNS_LOWER(v[i], v[i + LANES / 2]);
-            next[2 * i + 1] = TURNS_UPPER(v[i], v[i + LANES / 2]);
-        }
-        memcpy(v, next, sizeof next);
-    }
+    for (int apart = PIECE; apart < LANES; apart *= 2)
+        ROUND(PIECES(WHOLE, 0, 2 * PIECE), PIECES(WHOLE, PIECE, 2 * PIECE))
+    UNROLL
+    for (int apart = PIECE / 2; apart; apart /= 2)
+        ROUND(PIECES(TURNS, 0, PIECE), PIECES(TURNS, PIECE / 2, PIECE))
 #else
     (void)v;
 #endif
 }
+#undef PIECE
+#undef WHOLE
+#undef TURNS
+#undef PIECES
+#undef ROUND
