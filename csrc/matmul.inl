@@ -1,22 +1,19 @@
 /* C = A B after Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008.
-   C is cut into blocks, a task each; K into slices. For each slice, a task packs its columns of B
-   into panels of PANEL_COLS, which stay in the L2 cache; then, PANEL_ROWS rows of A after another,
-   it packs those into one panel, which stays in the L1 cache, and lets the tile run along all of B's
-   panels. What is read too few times to repay packing is read where it lies.
+   C is cut into parts, a task each, and K into slices. The tile reads A and B where they lie, or
+   copies of them where they lie badly: of the part's rows of A, and of a panel of PANEL_COLS columns
+   of B at a time. Both stay in the L2 cache for a slice.
 
    Each number of C is a sum over K of a slice, in order, added to that of the slices before: the
-   same whatever blocks, threads and layouts are, for slices depend on k alone. */
-#if MG_REGISTERS >= 32
-#define PANEL_ROWS ((ptrdiff_t)12)
-#else
-#define PANEL_ROWS ((ptrdiff_t)6)
-#endif
-#define PANEL_COLS (2 * LANES)
-#define SLICE ((ptrdiff_t)(1536 / sizeof(REAL))) /* of K: a panel of A is half the L1 cache */
-#define BLOCK_COLS (16 * PANEL_COLS) /* of B: a block is three quarters of the L2 cache */
-#define BLOCK_ROWS ((ptrdiff_t)512)  /* a task's: B's packing is repaid, threads end together */
-#define FEW_ROWS ((ptrdiff_t)64)     /* B is read in place for up to so many rows */
-#define FEW_COLS (4 * PANEL_COLS)    /* A is read in place for up to so many columns */
+   same whatever parts, threads and layouts are, for slices depend on k alone. */
+#define PANEL_COLS (4 * LANES)
+#define SLICE ((ptrdiff_t)(1536 / sizeof(REAL))) /* of K */
+#define PART_ROWS ((ptrdiff_t)384)
+/* numbers: walking lines so far apart wears the L1 cache out, which low tiles feel sooner */
+#define FAR ((MG_REGISTERS >= 32 ? 32 : 16) * LANES)
+#define SHORT ((ptrdiff_t)16) /* for a K: most of the work is writing C, best done line by line */
+#define BAND ((ptrdiff_t)6)   /* so many lines at a time */
+/* an odd number of vectors: lines so far apart do not compete for the same places in a cache */
+#define PITCH(n) (ROUND_UP(n, 2 * LANES) + LANES)
 
 typedef struct FN(product) {
     ptrdiff_t m, n, k;
@@ -25,143 +22,254 @@ typedef struct FN(product) {
     const REAL *bias;
     int relu;
     REAL *c, *scratch;
-    ptrdiff_t block_rows, block_cols, row_blocks, col_blocks;
+    ptrdiff_t row_parts, col_parts;
 } FN(product);
 
 static ptrdiff_t FN(slices)(ptrdiff_t k) { return MAX(1, CEIL_DIV(k, SLICE)); }
 static ptrdiff_t FN(slice)(ptrdiff_t k) { return CEIL_DIV(k, FN(slices)(k)); } /* the longest */
 
-/* LANES lines of LANES numbers `along` K, `line` apart, turned into LANES vectors `wide` apart;
-   there are `lines` of them, zeros stand for the others */
-INLINE void FN(pack_square)(ptrdiff_t lines, const REAL *x, ptrdiff_t line, REAL *out, ptrdiff_t wide)
+/* v[p][i] = x[i*line + p] for i < lines, p < count; 0 beyond */
+INLINE void FN(load_turned)(VEC *v, ptrdiff_t lines, ptrdiff_t count, const REAL *x, ptrdiff_t line)
 {
-    VEC v[LANES];
+    const int whole = lines >= LANES && count >= LANES;
     UNROLL
-    for (int i = 0; i < LANES; i++)
-        v[i] = i < lines ? LOAD(x + i * line) : SPLAT((REAL)0);
+    for (ptrdiff_t i = 0; i < LANES; i++)
+        if (whole)
+            v[i] = LOAD(x + i * line);
+        else
+            FN(load_some)(v + i, x + i * line, i < lines ? count : 0);
     FN(transpose)(v);
-    UNROLL
-    for (int i = 0; i < LANES; i++)
-        STORE(out + i * wide, v[i]);
 }
 
-/* count lines (rows of A, columns of B) of k numbers into panels `wide` lines wide, k-major; the
-   missing lines of the last panel are zero, and up to LANES numbers behind it are overwritten when
-   `wide` is no multiple of LANES */
-static void FN(pack)(ptrdiff_t count, ptrdiff_t k, ptrdiff_t wide, const REAL *x,
-                     ptrdiff_t line, ptrdiff_t along, REAL *restrict out)
+/* out[p*pitch + i] = x[i*line + p*along] for i < lines, p < k; zeros fill the last vector up */
+static void FN(pack)(ptrdiff_t lines, ptrdiff_t k, const REAL *x, ptrdiff_t line, ptrdiff_t along,
+                     REAL *restrict out, ptrdiff_t pitch)
 {
-    for (ptrdiff_t first = 0; first < count; first += wide, out += wide * k) {
-        const ptrdiff_t lines = MIN(wide, count - first);
-        const REAL *from = x + first * line;
-        if (along == 1 && LANES > 1 && k >= LANES) {
-            /* whole squares, the last one overlapping; from the right, for what a square writes
-               behind its row is the beginning of the next row, which is yet to come */
-            for (ptrdiff_t p = 0; p < k; p += LANES)
-                for (ptrdiff_t i = (wide - 1) / LANES * LANES; i >= 0; i -= LANES) {
-                    const ptrdiff_t at = MIN(p, k - LANES);
-                    FN(pack_square)(lines - i, from + i * line + at, line, out + at * wide + i, wide);
-                }
-        } else if (line == 1) {
-            for (ptrdiff_t p = 0; p < k; p++)
-                for (ptrdiff_t i = 0; i < wide; i += LANES) {
-                    VEC v = SPLAT((REAL)0);
-                    if (i < lines)
-                        FN(load_some)(&v, from + p * along + i, MIN(LANES, lines - i));
-                    FN(store_some)(out + p * wide + i, &v, MIN(LANES, wide - i));
-                }
-        } else {
-            if (lines < wide)
-                memset(out, 0, (size_t)(wide * k) * sizeof *out);
-            for (ptrdiff_t i = 0; i < lines; i++)
-                for (ptrdiff_t p = 0; p < k; p++)
-                    out[p * wide + i] = from[i * line + p * along];
+    if (along == 1 && line != 1) {
+        for (ptrdiff_t i = 0; i < lines; i += LANES)
+            for (ptrdiff_t p = 0; p < k; p += LANES) {
+                const ptrdiff_t at = MIN(p, MAX(k - LANES, 0)); /* the last square may overlap */
+                VEC v[LANES];
+                FN(load_turned)(v, lines - i, k - at, x + i * line + at, line);
+                UNROLL
+                for (ptrdiff_t q = 0; q < LANES; q++)
+                    if (at + q < k)
+                        STORE(out + (at + q) * pitch + i, v[q]);
+            }
+        return;
+    }
+    for (ptrdiff_t p = 0; p < k; p++, x += along, out += pitch)
+        for (ptrdiff_t i = 0; i < lines; i += LANES)
+            if (line == 1) {
+                VEC v;
+                FN(load_some)(&v, x + i, lines - i);
+                STORE(out + i, v);
+            } else
+                for (ptrdiff_t l = i; l < i + LANES; l++)
+                    out[l] = l < lines ? x[l * line] : 0;
+}
+
+/* One row of C: the tile's sums, with what it takes to read B where it lies. Its a_step is 1. */
+#if MG_REGISTERS >= 32
+#define ROW_MOST 16
+#else
+#define ROW_MOST 8
+#endif
+INLINE void FN(row_body)(const int vectors, const FN(tile) *t, ptrdiff_t col, ptrdiff_t cols)
+{
+    VEC sum[ROW_MOST], last;
+    REAL sums[ROW_MOST * LANES];
+    const REAL *b = t->b + col;
+    const ptrdiff_t rest = (vectors - 1) * LANES;
+    UNROLL
+    for (int v = 0; v < vectors; v++)
+        sum[v] = SPLAT((REAL)0);
+    for (ptrdiff_t p = 0; p < t->k; p++, b += t->ldb) {
+        const VEC x = SPLAT(t->a[p]);
+        UNROLL
+        for (int v = 0; v < vectors - 1; v++)
+            sum[v] += x * LOAD(b + v * LANES);
+        FN(load_some)(&last, b + rest, cols - rest);
+        sum[vectors - 1] += x * last;
+    }
+    UNROLL
+    for (int v = 0; v < vectors; v++)
+        STORE(sums + v * LANES, sum[v]);
+    FN(finish)(t, sums, 0, 0, 1, col, cols);
+}
+
+static void FN(row)(const FN(tile) *t, ptrdiff_t cols)
+{
+    for (ptrdiff_t col = 0, wide; col < cols; col += wide) {
+        const ptrdiff_t left = cols - col;
+        for (wide = ROW_MOST * LANES; wide > ROUND_UP(left, LANES); wide /= 2)
+            ;
+        switch (wide / LANES) {
+        case 1: FN(row_body)(1, t, col, MIN(wide, left)); break;
+        case 2: FN(row_body)(2, t, col, MIN(wide, left)); break;
+        case 4: FN(row_body)(4, t, col, MIN(wide, left)); break;
+        case 8: FN(row_body)(8, t, col, MIN(wide, left)); break;
+        default: FN(row_body)(ROW_MOST, t, col, MIN(wide, left));
         }
     }
 }
 
-/* what a thread needs at a time: a panel of A, panels of B */
-static ptrdiff_t FN(panel_a_size)(ptrdiff_t k) { return ROUND_UP(PANEL_ROWS * FN(slice)(k) + LANES, 64); }
-static ptrdiff_t FN(panels_size)(ptrdiff_t n, ptrdiff_t k)
+/* the same where B's columns are contiguous, and t.ldb apart */
+static void FN(row_turned)(const FN(tile) *t, ptrdiff_t cols)
 {
-    return FN(panel_a_size)(k) + ROUND_UP(MIN(BLOCK_COLS, ROUND_UP(n, PANEL_COLS)) * FN(slice)(k), 64);
+    for (ptrdiff_t col = 0; col < cols; col += LANES) {
+        const ptrdiff_t wide = MIN(LANES, cols - col), line = t->ldb, k = t->k;
+        const REAL *a = t->a, *b = t->b + col * line;
+        VEC sum = SPLAT((REAL)0), v[LANES];
+        REAL sums[LANES];
+        ptrdiff_t p = 0;
+        for (; wide == LANES && p + LANES <= k; p += LANES) {
+            FN(load_turned)(v, LANES, LANES, b + p, line);
+            UNROLL
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                sum += SPLAT(a[p + q]) * v[q];
+        }
+        for (; p < k; p += LANES) {
+            FN(load_turned)(v, wide, k - p, b + p, line);
+            UNROLL
+            for (ptrdiff_t q = 0; q < LANES; q++)
+                if (p + q < k)
+                    sum += SPLAT(a[p + q]) * v[q];
+        }
+        STORE(sums, sum);
+        FN(finish)(t, sums, 0, 0, 1, col, wide);
+    }
+}
+
+/* A matrix times a column, both contiguous along K: numbers at the same place of every second
+   vector make a sum each. DOT_ROWS rows at a time, always as many, the last one repeated: other code
+   might round otherwise. */
+#define DOT_ROWS 4
+#define DOT_TASK ((ptrdiff_t)64) /* rows */
+INLINE void FN(load_pair)(REAL *to, const REAL *from, ptrdiff_t count)
+{
+    VEC v[2];
+    FN(load_some)(v, from, count);
+    FN(load_some)(v + 1, from + LANES, MAX(count - LANES, 0));
+    STORE(to, v[0]);
+    STORE(to + LANES, v[1]);
+}
+
+INLINE void FN(dots_add)(VEC (*sum)[2], const REAL *const *a, const REAL *b, ptrdiff_t p)
+{
+    UNROLL
+    for (int half = 0; half < 2; half++, p += LANES) {
+        const VEC y = LOAD(b + p);
+        UNROLL
+        for (int i = 0; i < DOT_ROWS; i++)
+            sum[i][half] += LOAD(a[i] + p) * y;
+    }
+}
+
+static void FN(dots_task)(const void *context, ptrdiff_t index, int thread)
+{
+    const FN(product) *s = context;
+    const ptrdiff_t begin = index * DOT_TASK, end = MIN(begin + DOT_TASK, s->m);
+    const ptrdiff_t whole = s->k / (2 * LANES) * (2 * LANES), rest = s->k - whole;
+    REAL last[DOT_ROWS + 1][2 * LANES]; /* of each row, and of b: filled up with zeros */
+    const REAL *a[DOT_ROWS], *lasts[DOT_ROWS];
+    (void)thread;
+    if (rest)
+        FN(load_pair)(last[DOT_ROWS], s->b + whole, rest);
+    for (ptrdiff_t row = begin; row < end; row += DOT_ROWS) {
+        VEC sum[DOT_ROWS][2];
+        UNROLL
+        for (int i = 0; i < DOT_ROWS; i++) {
+            a[i] = s->a + MIN(row + i, end - 1) * s->ars;
+            lasts[i] = last[i];
+            if (rest)
+                FN(load_pair)(last[i], a[i] + whole, rest);
+            sum[i][0] = sum[i][1] = SPLAT((REAL)0);
+        }
+        for (ptrdiff_t p = 0; p < whole; p += 2 * LANES)
+            FN(dots_add)(sum, a, s->b, p);
+        if (rest)
+            FN(dots_add)(sum, lasts, last[DOT_ROWS], 0);
+        for (ptrdiff_t i = 0; i < MIN(DOT_ROWS, end - row); i++) {
+            REAL lane[LANES], y = 0;
+            STORE(lane, sum[i][0] + sum[i][1]);
+            for (ptrdiff_t l = 0; l < LANES; l++)
+                y += lane[l];
+            y += s->bias ? s->bias[0] : 0;
+            s->c[row + i] = s->relu && y <= 0 ? 0 : y;
+        }
+    }
+}
+
+/* what a thread needs at a time: a panel of B, and rows of A */
+static ptrdiff_t FN(part_size)(ptrdiff_t m, ptrdiff_t k)
+{
+    return ROUND_UP(FN(slice)(k) * (PANEL_COLS + PITCH(MIN(m, PART_ROWS))), 64);
 }
 
 static void FN(product_task)(const void *context, ptrdiff_t index, int thread)
 {
     const FN(product) *s = context;
-    const ptrdiff_t row = index / s->col_blocks * s->block_rows;
-    const ptrdiff_t rows = MIN(s->block_rows, s->m - row);
-    const ptrdiff_t col = index % s->col_blocks * s->block_cols;
-    const ptrdiff_t cols = MIN(s->block_cols, s->n - col);
-    const ptrdiff_t tiles = CEIL_DIV(rows, PANEL_ROWS), slices = FN(slices)(s->k);
-    REAL *packed_a = s->scratch + thread * FN(panels_size)(s->n, s->k);
-    REAL *packed_b = packed_a + FN(panel_a_size)(s->k);
+    const ptrdiff_t row_part = index / s->col_parts, col_part = index % s->col_parts;
+    const ptrdiff_t row = s->m * row_part / s->row_parts;
+    const ptrdiff_t rows = s->m * (row_part + 1) / s->row_parts - row;
+    const ptrdiff_t vectors = CEIL_DIV(s->n, LANES);
+    const ptrdiff_t col = vectors * col_part / s->col_parts * LANES;
+    const ptrdiff_t end = MIN(vectors * (col_part + 1) / s->col_parts * LANES, s->n);
+    REAL *packed_b = s->scratch + thread * FN(part_size)(s->m, s->k);
+    REAL *packed_a = packed_b + FN(slice)(s->k) * PANEL_COLS;
 
-    const ptrdiff_t plain = s->bcs != 1 || rows > FEW_ROWS ? 0 : cols / LANES * LANES;
+    const int one_row = rows == 1 && (s->brs == 1 || s->bcs == 1);
+    const int pack_a = rows > 1 && s->acs != 1 && (s->ars != 1 || (s->acs >= FAR && end - col >= FAR / 2));
+    const int pack_b = s->bcs != 1 || (s->k > SHORT && s->brs >= FAR && rows >= 64);
     const int walk = s->acs == 1 ? ALONG : ACROSS;
-    const int pack_a = cols > FEW_COLS || (s->acs != 1 && s->ars != 1);
+    const ptrdiff_t band = s->k > SHORT ? rows : BAND, slices = FN(slices)(s->k);
     for (ptrdiff_t slice = 0; slice < slices; slice++) {
         const ptrdiff_t first = s->k * slice / slices, k = s->k * (slice + 1) / slices - first;
-        const REAL *a = s->a + row * s->ars + first * s->acs;
-        const REAL *b = s->b + col * s->bcs + first * s->brs;
-        const REAL *add = slice + 1 == slices && s->bias ? s->bias + col : NULL;
-        FN(pack)(cols - plain, k, PANEL_COLS, b + plain * s->bcs, s->bcs, s->brs, packed_b);
-        for (ptrdiff_t i = 0; i < tiles; i++) {
-            const ptrdiff_t begin = rows * i / tiles, high = rows * (i + 1) / tiles - begin;
-            FN(tile) t = {
-                .segments = 1, .k = k,
-                .a = a + begin * s->ars, .a_step = walk == ALONG ? s->ars : s->acs,
-                .b = b, .ldb = s->brs,
-                .accumulate = slice > 0,
-                .add = add, .relu = slice + 1 == slices && s->relu,
-                .c = s->c + (row + begin) * s->n + col, .ldc = s->n,
-            };
-            if (pack_a) {
-                FN(pack)(high, k, PANEL_ROWS, t.a, s->ars, s->acs, packed_a);
-                t.a = packed_a, t.a_step = PANEL_ROWS;
+        FN(tile) t = {
+            .segments = 1, .k = k,
+            .a = s->a + row * s->ars + first * s->acs, .a_step = walk == ACROSS ? s->acs : s->ars,
+            .accumulate = slice > 0, .relu = slice + 1 == slices && s->relu,
+            .ldc = s->n,
+        };
+        if (one_row && s->acs != 1) {
+            FN(pack)(k, 1, t.a, s->acs, 0, packed_a, 0);
+            t.a = packed_a;
+        } else if (pack_a) {
+            t.a_step = PITCH(rows);
+            FN(pack)(rows, k, t.a, s->ars, s->acs, packed_a, t.a_step);
+            t.a = packed_a;
+        }
+        for (ptrdiff_t j = col, cols; j < end; j += cols) {
+            const ptrdiff_t whole = (end - j) / LANES * LANES; /* no tile reads behind a line of B */
+            t.b = s->b + first * s->brs + j * s->bcs, t.ldb = s->brs;
+            t.c = s->c + row * s->n + j;
+            t.add = slice + 1 == slices && s->bias ? s->bias + j : NULL;
+            cols = end - j;
+            if (one_row) {
+                t.ldb = s->bcs == 1 ? s->brs : s->bcs;
+                (s->bcs == 1 ? FN(row) : FN(row_turned))(&t, cols);
+                continue;
             }
-            if (plain)
-                FN(strip)(pack_a ? ACROSS : walk, &t, high, plain);
-            t.ldb = PANEL_COLS;
-            for (ptrdiff_t j = plain; j < cols; j += PANEL_COLS) {
-                t.b = packed_b + (j - plain) * k;
-                t.c = s->c + (row + begin) * s->n + col + j;
-                t.add = add ? add + j : NULL;
-                for (ptrdiff_t r = 0; r < high; r++) { /* the tile gets to C at its very end */
-                    SOON_WRITTEN(t.c + r * s->n);
-                    SOON_WRITTEN(t.c + r * s->n + MIN(LANES, cols - j - 1));
-                }
-                FN(strip)(pack_a ? ACROSS : walk, &t, high, MIN(PANEL_COLS, cols - j));
+            if (!pack_b && whole)
+                cols = whole;
+            else {
+                cols = MIN(PANEL_COLS, cols);
+                FN(pack)(cols, k, t.b, s->bcs, s->brs, packed_b, PANEL_COLS);
+                t.b = packed_b, t.ldb = PANEL_COLS;
+            }
+            for (ptrdiff_t r = 0; r < rows; r += band) {
+                FN(tile) at = t;
+                at.a += r * (walk == ACROSS ? 1 : t.a_step), at.c += r * s->n;
+                FN(strip)(walk, &at, MIN(band, rows - r), cols);
             }
         }
     }
 }
 
-/* Blocks of equal size, as many as threads at least; of all ways to cut rows and columns the one
-   with the least to compute, and to read, for the largest block. */
-static void FN(cut)(FN(product) *s, int threads)
-{
-    const ptrdiff_t panels = CEIL_DIV(s->n, PANEL_COLS);
-    double least = HUGE_VAL;
-    for (ptrdiff_t cuts = 1; cuts <= MIN(threads, panels); cuts++) {
-        const ptrdiff_t rows = CEIL_DIV(s->m, CEIL_DIV(threads, cuts));
-        const ptrdiff_t cols = CEIL_DIV(panels, cuts) * PANEL_COLS;
-        const double cost = (double)rows * (double)cols + 6 * (double)(rows + cols);
-        if (cost < least)
-            least = cost, s->block_rows = rows, s->block_cols = cols;
-    }
-    s->block_cols = CEIL_DIV(s->block_cols, CEIL_DIV(s->block_cols, BLOCK_COLS));
-    s->block_cols = ROUND_UP(s->block_cols, PANEL_COLS);
-    if (threads > 1)
-        s->block_rows = CEIL_DIV(s->block_rows, CEIL_DIV(s->block_rows, BLOCK_ROWS));
-    s->row_blocks = CEIL_DIV(s->m, s->block_rows);
-    s->col_blocks = CEIL_DIV(s->n, s->block_cols);
-}
-
 static ptrdiff_t FN(matmul_scratch)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int threads)
 {
-    return threads * FN(panels_size)(n == 1 ? m : n, k);
+    return threads * FN(part_size)(n == 1 ? 1 : m, k);
 }
 
 static void FN(matmul)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const REAL *a, ptrdiff_t ars,
@@ -173,30 +281,48 @@ static void FN(matmul)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, const REAL *a, ptr
     FN(product) s = {
         .m = m, .n = n, .k = k, .a = a, .b = b,
         .ars = ars, .acs = acs, .brs = brs, .bcs = bcs,
-        .bias = bias, .relu = relu, .c = c, .scratch = scratch,
+        .bias = bias, .relu = relu, .c = c, .scratch = scratch, .row_parts = 1, .col_parts = 1,
     };
+    /* a multiply-add takes a tile half the time or less that other kernels take; where each meets a
+       new number, memory sets the pace, which a second thread does not double */
+    const double work = (double)m * (double)n * (double)k;
+    if (n == 1 && acs == 1 && brs == 1) {
+        mg_parallel_for(CEIL_DIV(m, DOT_TASK), mg_threads_worth(work / 5, threads), FN(dots_task), &s);
+        return;
+    }
     if (n == 1) { /* a column is a row lying down */
         s.m = 1, s.n = m, s.bias = NULL, s.relu = relu && !bias;
         s.a = b, s.ars = bcs, s.acs = brs;
         s.b = a, s.brs = acs, s.bcs = ars;
     }
-    /* tiles take a quarter of the time that other kernels take for a multiply-add, or less */
-    threads = mg_threads_worth((double)m * (double)n * (double)k / 4, threads);
-    FN(cut)(&s, threads);
-    mg_parallel_for(s.row_blocks * s.col_blocks, threads, FN(product_task), &s);
+    threads = mg_threads_worth(work / (s.m == 1 || k == 1 ? 5 : 2), threads);
+    /* As many parts as go round evenly, cut along the longer side; of much work twice as many, lest
+       all wait for a thread that the system interrupts. */
+    const ptrdiff_t parts = threads > 1 && work / threads > 3e7 ? 2 * threads : threads;
+    s.row_parts = CEIL_DIV(s.m, PART_ROWS);
+    if (s.n > s.m)
+        s.col_parts = MIN(parts, CEIL_DIV(s.n, LANES));
+    else
+        s.row_parts = MIN(ROUND_UP(MAX(s.row_parts, parts), threads), s.m);
+    if (s.row_parts * s.col_parts < threads)
+        s.row_parts = MIN(CEIL_DIV(threads, s.col_parts), s.m);
+    mg_parallel_for(s.row_parts * s.col_parts, threads, FN(product_task), &s);
     for (ptrdiff_t i = 0; n == 1 && bias && i < m; i++) {
         c[i] += bias[0];
         c[i] = relu && c[i] <= 0 ? 0 : c[i];
     }
 }
 
-#undef PANEL_ROWS
 #undef PANEL_COLS
 #undef SLICE
-#undef BLOCK_COLS
-#undef BLOCK_ROWS
-#undef FEW_ROWS
-#undef FEW_COLS
+#undef PART_ROWS
+#undef FAR
+#undef SHORT
+#undef BAND
+#undef PITCH
+#undef ROW_MOST
+#undef DOT_ROWS
+#undef DOT_TASK
 
 /* Sums a column at a time of ROWS_A_CHUNK rows, then the chunks in order: the same sum for any
    number of threads, and with a smaller rounding error than one long chain. */

@@ -57,7 +57,7 @@ static void FN(finish)(const FN(tile) *t, const REAL *x, ptrdiff_t pitch, ptrdif
             if (t->add)
                 v += add;
             if (t->relu) {
-                const FN(lanes) below = ~(GREATER(v, zero) | UNORDERED(v));
+                const FN(lanes) below = GREATER(zero, v); /* NaN is not */
                 FN(select)(&v, &below, &zero);
             }
             FN(store_some)(to, &v, lanes);
@@ -77,6 +77,11 @@ INLINE void FN(tile_body)(const int rows, const int vectors, const int across,
             acc[r][v] = t->bias ? LOAD(t->bias + col + v * LANES) : SPLAT((REAL)0);
     }
 
+    for (int r = 0; t->accumulate && r < rows; r++) { /* the old c comes while K runs by */
+        UNROLL
+        for (int v = 0; v < vectors; v++)
+            SOON_WRITTEN(t->c + (row + r) * t->ldc + col + v * LANES);
+    }
     const ptrdiff_t step = t->a_step, ldb = t->ldb;
     const REAL *b = t->b + col;
     for (ptrdiff_t s = 0; s < t->segments; s++) {

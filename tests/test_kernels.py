@@ -103,9 +103,9 @@ def matmul_cases() -> Iterator[Case]:
         itertools.product((0, 1, 5, 12, 25), (0, *CHANNELS, *WIDE), (0, 1, 2, 7)),
         itertools.product(range(1, 27), (1, 5, 17, 33, 53), (3,)),  # every height of a tile
         itertools.product((1, 7, 13), (1, 19, 40), (191, 192, 193, 384, 385, 770)),  # k is sliced
-        itertools.product((63, 64, 65), (16, 40), (5, 17)),  # b is packed from a height on
-        itertools.product((3, 14), (31, 32, 33, 63, 65, 127, 129, 255, 257), (6, 19)),  # so is a
-        [(513, 3, 3), (2, 513, 20), (530, 523, 2)],  # blocks
+        itertools.product((1, 2), (1, 2, 16, 300), (*CHANNELS, 63, 64, 65, 127, 128, 130)),  # rows
+        itertools.product((63, 64), (127, 128, 255, 256, 511, 512, 517), (16, 17)),  # b is packed
+        [(383, 9, 9), (384, 9, 9), (385, 9, 9), (770, 3, 30), (2, 513, 20)],  # parts
         THREADED_MATMULS,
     )
     for m, n, k in sizes:
@@ -635,7 +635,10 @@ def layouts(x: Array) -> Iterator[tuple[str, Array]]:
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_matmul_takes_any_strides(dtype: npt.DTypeLike, isa: str) -> None:
-    for m, n, k in ((1, 1, 1), (2, 3, 1), (13, 35, 21), (30, 37, 280)):
+    for m, n, k in (
+        *((1, 1, 1), (2, 3, 1), (13, 35, 21), (30, 37, 280), (1, 67, 19), (37, 1, 70)),
+        *((65, 530, 17), (600, 260, 3)),  # lines are far from each other: packed
+    ):
         a, b = (np.round(3 * numbers(*s)).astype(dtype) for s in ((m, k), (k, n)))  # exact sums
         for (name_a, av), (name_b, bv) in itertools.product(layouts(a), layouts(b)):
             assert av.shape == a.shape
@@ -652,12 +655,12 @@ def test_matmul_takes_any_strides(dtype: npt.DTypeLike, isa: str) -> None:
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_matmul_gives_a_row_the_same_bits_in_any_company(dtype: npt.DTypeLike, isa: str) -> None:
-    for m, n, k in ((71, 1, 50), (71, 10, 1200), (71, 48, 33), (540, 133, 20)):
+    for m, n, k in ((71, 1, 50), (71, 10, 1200), (71, 48, 33), (71, 600, 40), (540, 133, 20)):
         a, b = numbers(m, k).astype(dtype), numbers(k, n).astype(dtype)
-        whole = _kernels.matmul(a, b, isa=isa, threads=1)
-        for rows in (1, 2, 12, 13, 64, 65, m):
-            for av, bv in itertools.product((a, np.asfortranarray(a)), (b, np.asfortranarray(b))):
-                part = _kernels.matmul(av[m - rows :], bv, isa=isa, threads=2)
+        for av, bv in itertools.product((a, np.asfortranarray(a)), (b, np.asfortranarray(b))):
+            whole = _kernels.matmul(av, bv, isa=isa, threads=1)
+            for rows, threads in itertools.product((1, 2, 12, 13, 64, 65, m), THREADS):
+                part = _kernels.matmul(av[m - rows :], bv, isa=isa, threads=threads)
                 assert part.tobytes() == whole[m - rows :].tobytes(), (rows, m, n, k)
 
 
