@@ -4,7 +4,8 @@
    of B at a time. Both stay in the L2 cache for a slice.
 
    Each number of C is a sum over K of a slice, in order, added to that of the slices before: the
-   same whatever parts, threads and layouts are, for slices depend on k alone. */
+   same whatever parts, threads and layouts are, for slices depend on k alone. Only where C is a column
+   and K contiguous in both A and B, it is a dot product, summed as vectors lie. */
 #define PANEL_COLS (4 * LANES)
 #define SLICE ((ptrdiff_t)(1536 / sizeof(REAL))) /* of K */
 #define PART_ROWS ((ptrdiff_t)384)
@@ -51,10 +52,11 @@ static void FN(pack)(ptrdiff_t lines, ptrdiff_t k, const REAL *x, ptrdiff_t line
                 const ptrdiff_t at = MIN(p, MAX(k - LANES, 0)); /* the last square may overlap */
                 VEC v[LANES];
                 FN(load_turned)(v, lines - i, k - at, x + i * line + at, line);
+                REAL *to = out + at * pitch + i;
                 UNROLL
-                for (ptrdiff_t q = 0; q < LANES; q++)
-                    if (at + q < k)
-                        STORE(out + (at + q) * pitch + i, v[q]);
+                for (ptrdiff_t q = 0; q < LANES; q++, to += pitch)
+                    if (k >= LANES || q < k)
+                        STORE(to, v[q]);
             }
         return;
     }

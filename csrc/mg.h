@@ -37,8 +37,8 @@ typedef struct mg_pool2d {
     typedef struct mg_##X {                                                                       \
         /* for i < m, j < n:                                                                      \
                c[i*n + j] = bias[j] + sum over p < k of a[i*ars + p*acs] * b[p*brs + j*bcs]       \
-           or, with `relu`, max(that, 0), where NaN stays NaN. bias may be NULL. A row comes out  \
-           the same, bit for bit, whatever other rows there are.                                  \
+           or, with `relu`, max(that, 0), where NaN stays NaN. bias may be NULL. Of the same      \
+           strides, a row comes out the same, bit for bit, whatever other rows there are.         \
            Strides may have any sign: a transposed matrix is one with its strides swapped. */     \
         void (*matmul)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,                                     \
                        const real *a, ptrdiff_t ars, ptrdiff_t acs,                               \

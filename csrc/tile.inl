@@ -25,7 +25,9 @@ typedef struct FN(tile) {
     ptrdiff_t ldc;
 } FN(tile);
 
-/* Tile heights: rows x vectors accumulators, and what feeds them, just fit the registers. */
+/* Tile heights: rows x vectors accumulators, and what feeds them, just fit the registers; of 16,
+   three rows by four vectors just do not: such tiles are for three rows, and for so short a K that
+   going over the rows again costs more. */
 #if MG_REGISTERS >= 32
 #define ROWS_1 12
 #define ROWS_2 12
@@ -77,11 +79,6 @@ INLINE void FN(tile_body)(const int rows, const int vectors, const int across,
             acc[r][v] = t->bias ? LOAD(t->bias + col + v * LANES) : SPLAT((REAL)0);
     }
 
-    for (int r = 0; t->accumulate && r < rows; r++) { /* the old c comes while K runs by */
-        UNROLL
-        for (int v = 0; v < vectors; v++)
-            SOON_WRITTEN(t->c + (row + r) * t->ldc + col + v * LANES);
-    }
     const ptrdiff_t step = t->a_step, ldb = t->ldb;
     const REAL *b = t->b + col;
     for (ptrdiff_t s = 0; s < t->segments; s++) {
@@ -163,14 +160,18 @@ TILE_FUNCTION(across_4, 4, 1)
 static void FN(strip)(int walk, const FN(tile) *t, ptrdiff_t rows, ptrdiff_t cols)
 {
     ptrdiff_t wide;
+    const int four = MG_REGISTERS >= 32 || rows <= ROWS_4 || t->segments * t->k < 16;
     for (ptrdiff_t col = 0; col < cols; col += wide) {
         const ptrdiff_t left = cols - col;
-        const int vectors = left > 3 * LANES ? 4 : left > LANES ? 2 : 1;
+        const int vectors = four && left > 3 * LANES ? 4 : left > LANES ? 2 : 1;
         const ptrdiff_t most = vectors == 4 ? ROWS_4 : vectors == 2 ? ROWS_2 : ROWS_1;
         const ptrdiff_t tiles = CEIL_DIV(rows, most);
         wide = MIN(vectors * LANES, left);
         for (ptrdiff_t i = 0; i < tiles; i++) {
             const ptrdiff_t row = rows * i / tiles, high = rows * (i + 1) / tiles - row;
+            for (ptrdiff_t r = row; t->accumulate && r < row + high; r++) /* c comes while K runs by */
+                for (ptrdiff_t j = 0; j < wide; j += LANES)
+                    SOON_WRITTEN(t->c + r * t->ldc + col + j);
             if (vectors == 4)
                 (walk == ALONG ? FN(along_4) : FN(across_4))(t, high, row, col, wide);
             else if (vectors == 2)
