@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import TypeAlias
+from functools import partial
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from ._lookup import find
-from .tensor import Array, TensorLike
+from . import losses
+from ._lookup import find, make, positive
+from .tensor import Array, Tensor, TensorLike, no_grad
 
 __all__ = [
+    "BinaryAccuracy",
     "CategoricalAccuracy",
     "Mean",
+    "MeanAbsoluteError",
     "MeanMetricWrapper",
+    "MeanSquaredError",
     "Metric",
+    "RootMeanSquaredError",
+    "SparseCategoricalAccuracy",
+    "TopKCategoricalAccuracy",
     "accuracy",
+    "binary_accuracy",
     "categorical_accuracy",
     "get",
+    "sparse_categorical_accuracy",
+    "top_k_categorical_accuracy",
 ]
 
 #: Labels and predictions of a batch to one number for each example.
@@ -63,6 +75,73 @@ def accuracy(y_true: TensorLike, y_pred: TensorLike) -> Array:
     return categorical_accuracy(truth, guess)
 
 
+def binary_accuracy(y_true: TensorLike, y_pred: TensorLike, threshold: float = 0.5) -> Array:
+    """The share of the last axis where y_pred > threshold says the same as y_true.
+
+    y_true, y_pred: of one shape (N, ..., D). Returns (N, ...) float32; ValueError if the shapes
+    disagree.
+
+    >>> binary_accuracy([[1, 0]], [[0.7, 0.6]])
+    array([0.5], dtype=float32)
+    """
+    truth, guess = np.asarray(y_true), np.asarray(y_pred)
+    if guess.ndim == truth.ndim + 1 and guess.shape[-1] == 1:
+        truth = truth[..., None]
+    if truth.shape != guess.shape or truth.ndim == 0:
+        raise ValueError(
+            f"binary_accuracy: y_true: expected the shape of y_pred {guess.shape}, "
+            f"got {truth.shape}"
+        )
+    return np.asarray((truth == (guess > threshold)).mean(-1), np.float32)
+
+
+def sparse_categorical_accuracy(y_true: TensorLike, y_pred: TensorLike) -> Array:
+    """1 where the most probable class is the true one, else 0, for class numbers.
+
+    y_true: (N,) or (N, 1). y_pred: (N, classes). Returns (N,) float32; ValueError if the shapes
+    disagree.
+
+    >>> sparse_categorical_accuracy([1, 0], [[0.4, 0.6], [0.3, 0.7]])
+    array([1., 0.], dtype=float32)
+    """
+    truth, guess = np.asarray(y_true), np.asarray(y_pred)
+    if truth.ndim == guess.ndim and truth.shape[-1:] == (1,):
+        truth = truth[..., 0]
+    if guess.ndim == 0 or truth.shape != guess.shape[:-1]:
+        raise ValueError(
+            f"sparse_categorical_accuracy: y_true: expected class numbers of shape "
+            f"{guess.shape[:-1]}, got shape {truth.shape}"
+        )
+    return np.asarray(guess.argmax(-1) == truth, np.float32)
+
+
+def top_k_categorical_accuracy(y_true: TensorLike, y_pred: TensorLike, k: int = 5) -> Array:
+    """1 where the true class is among the k most probable ones, else 0, for one-hot labels.
+
+    >>> top_k_categorical_accuracy([[0, 0, 1]], [[0.5, 0.2, 0.3]], k=2)
+    array([1.], dtype=float32)
+    """
+    truth, guess = np.asarray(y_true), np.asarray(y_pred)
+    if truth.shape != guess.shape or truth.ndim == 0:
+        raise ValueError(
+            f"top_k_categorical_accuracy: y_true: expected shape {guess.shape} (one-hot labels), "
+            f"got {truth.shape}"
+        )
+    of_truth = np.take_along_axis(guess, truth.argmax(-1)[..., None], axis=-1)
+    return np.asarray(((guess > of_truth).sum(-1) < k) & np.isfinite(of_truth[..., 0]), np.float32)
+
+
+def _of_loss(loss: Callable[..., Tensor]) -> MetricFunction:
+    """A loss, looked at: the same numbers as an array."""
+
+    def metric(y_true: TensorLike, y_pred: TensorLike) -> Array:
+        with no_grad():
+            return loss(y_true, Tensor(np.asarray(y_pred), requires_grad=False)).data
+
+    metric.__name__ = getattr(loss, "__name__", "loss")
+    return metric
+
+
 class Metric:
     """A mean that is built up a batch at a time."""
 
@@ -78,10 +157,18 @@ class Metric:
         """The mean of all that was shown since the last reset; 0 before anything was."""
         return self._total / self._count if self._count else 0.0
 
-    def _add(self, values: TensorLike, weight: float = 1.0) -> None:
-        array = np.asarray(values)
-        self._total += float(array.sum(dtype=np.float64)) * weight
-        self._count += array.size * weight
+    def _add(self, values: TensorLike, weight: TensorLike = 1.0) -> None:
+        array, weights = np.asarray(values), np.asarray(weight, np.float64)
+        if weights.ndim > array.ndim and weights.shape[-1:] == (1,):
+            weights = weights[..., 0]
+        if weights.shape != array.shape[: weights.ndim]:
+            raise ValueError(
+                f"{self.name}: sample_weight: expected one for each of the values of shape "
+                f"{array.shape}, got shape {weights.shape}"
+            )
+        weights = weights.reshape(weights.shape + (1,) * (array.ndim - weights.ndim))
+        self._total += float((array * weights).sum(dtype=np.float64))
+        self._count += float(np.broadcast_to(weights, array.shape).sum())
 
 
 class Mean(Metric):
@@ -97,9 +184,9 @@ class Mean(Metric):
     def __init__(self, name: str = "mean") -> None:
         super().__init__(name)
 
-    def update_state(self, values: TensorLike, sample_weight: float = 1.0) -> None:
+    def update_state(self, values: TensorLike, sample_weight: TensorLike | None = None) -> None:
         """Show some more numbers, each counting as `sample_weight` of them."""
-        self._add(values, sample_weight)
+        self._add(values, 1.0 if sample_weight is None else sample_weight)
 
 
 class MeanMetricWrapper(Metric):
@@ -115,9 +202,11 @@ class MeanMetricWrapper(Metric):
         super().__init__(name or str(getattr(fn, "__name__", type(fn).__name__)))
         self.fn = fn
 
-    def update_state(self, y_true: TensorLike, y_pred: TensorLike) -> None:
-        """Show a batch's labels and predictions."""
-        self._add(self.fn(y_true, y_pred))
+    def update_state(
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None
+    ) -> None:
+        """Show a batch's labels and predictions, each example counting as its weight says."""
+        self._add(self.fn(y_true, y_pred), 1.0 if sample_weight is None else sample_weight)
 
 
 class CategoricalAccuracy(MeanMetricWrapper):
@@ -133,14 +222,114 @@ class CategoricalAccuracy(MeanMetricWrapper):
         super().__init__(categorical_accuracy, name)
 
 
+class SparseCategoricalAccuracy(MeanMetricWrapper):
+    """How often the most probable class is the true one, for class numbers.
+
+    >>> metric = SparseCategoricalAccuracy()
+    >>> metric.update_state([1, 0], [[0.4, 0.6], [0.3, 0.7]])
+    >>> metric.result()
+    0.5
+    """
+
+    def __init__(self, name: str = "sparse_categorical_accuracy") -> None:
+        super().__init__(sparse_categorical_accuracy, name)
+
+
+class BinaryAccuracy(MeanMetricWrapper):
+    """How often y_pred > threshold says the same as y_true.
+
+    >>> metric = BinaryAccuracy(threshold=0.65)
+    >>> metric.update_state([[1], [0]], [[0.7], [0.6]])
+    >>> metric.result()
+    1.0
+    """
+
+    def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
+        super().__init__(partial(binary_accuracy, threshold=threshold), name)
+        self.threshold = threshold
+
+
+class TopKCategoricalAccuracy(MeanMetricWrapper):
+    """How often the true class is among the k most probable ones, for one-hot labels.
+
+    >>> metric = TopKCategoricalAccuracy(k=2)
+    >>> metric.update_state([[0, 0, 1]], [[0.5, 0.2, 0.3]])
+    >>> metric.result()
+    1.0
+    """
+
+    def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy") -> None:
+        super().__init__(partial(top_k_categorical_accuracy, k=positive("k", k)), name)
+        self.k = k
+
+
+class MeanSquaredError(MeanMetricWrapper):
+    """The mean of (y_true - y_pred)**2.
+
+    >>> metric = MeanSquaredError()
+    >>> metric.update_state([[0.0], [1.0]], [[2.0], [1.0]])
+    >>> metric.result()
+    2.0
+    """
+
+    def __init__(self, name: str = "mean_squared_error") -> None:
+        super().__init__(_of_loss(losses.mean_squared_error), name)
+
+
+class RootMeanSquaredError(MeanSquaredError):
+    """The root of the mean of (y_true - y_pred)**2.
+
+    >>> metric = RootMeanSquaredError()
+    >>> metric.update_state([[0.0], [1.0]], [[2.0], [3.0]])
+    >>> metric.result()
+    2.0
+    """
+
+    def __init__(self, name: str = "root_mean_squared_error") -> None:
+        super().__init__(name)
+
+    def result(self) -> float:
+        """The root of the mean of all that was shown since the last reset."""
+        return math.sqrt(super().result())
+
+
+class MeanAbsoluteError(MeanMetricWrapper):
+    """The mean of |y_true - y_pred|.
+
+    >>> metric = MeanAbsoluteError()
+    >>> metric.update_state([[0.0], [1.0]], [[2.0], [1.0]])
+    >>> metric.result()
+    1.0
+    """
+
+    def __init__(self, name: str = "mean_absolute_error") -> None:
+        super().__init__(_of_loss(losses.mean_absolute_error), name)
+
+
 _NAMES: dict[str, MetricFunction] = {
     "acc": accuracy,
     "accuracy": accuracy,
+    "binary_accuracy": binary_accuracy,
     "categorical_accuracy": categorical_accuracy,
+    "sparse_categorical_accuracy": sparse_categorical_accuracy,
+    "top_k_categorical_accuracy": top_k_categorical_accuracy,
+    **{name: _of_loss(loss) for name, loss in losses.FUNCTIONS.items()},
+}
+_CLASSES = {
+    kind.__name__: kind
+    for kind in (
+        BinaryAccuracy,
+        CategoricalAccuracy,
+        MeanAbsoluteError,
+        MeanSquaredError,
+        RootMeanSquaredError,
+        SparseCategoricalAccuracy,
+        TopKCategoricalAccuracy,
+    )
 }
 
 
-def get(identifier: str | MeanMetricWrapper | MetricFunction) -> MeanMetricWrapper:
+def get(identifier: Any) -> MeanMetricWrapper:
     """The metric of that name, which becomes its key in the history; or of that function.
 
     >>> get("accuracy").name
@@ -150,4 +339,7 @@ def get(identifier: str | MeanMetricWrapper | MetricFunction) -> MeanMetricWrapp
         return identifier
     if callable(identifier):
         return MeanMetricWrapper(identifier)
+    if not isinstance(identifier, str) or identifier in _CLASSES:
+        made: MeanMetricWrapper = make("metric", _CLASSES, identifier)
+        return made
     return MeanMetricWrapper(find("metric", _NAMES, identifier), identifier)

@@ -142,6 +142,23 @@ def test_single_batches() -> None:
     np.testing.assert_array_equal(model.predict_on_batch(X), model.predict(X))
 
 
+def test_metrics_by_their_names() -> None:
+    names = ["accuracy", "categorical_accuracy", "top_k_categorical_accuracy", "mse", "mae"]
+    names += ["binary_accuracy", "categorical_crossentropy", "RootMeanSquaredError"]
+    found = []
+    for eagerly in (False, True):
+        model = compiled(metrics=names, run_eagerly=eagerly)
+        found.append(model.evaluate(X, Y, 7, 0, return_dict=True))
+    assert isinstance(found[0], dict)
+    assert found[0] == pytest.approx(found[1], rel=1e-5)
+    y = model.predict(X)
+    assert found[0]["mse"] == pytest.approx(((Y - y) ** 2).mean(), rel=1e-5)
+    assert found[0]["root_mean_squared_error"] == pytest.approx(found[0]["mse"] ** 0.5, rel=1e-5)
+    assert found[0]["categorical_crossentropy"] == pytest.approx(found[0]["loss"], rel=1e-5)
+    assert found[0]["accuracy"] == found[0]["categorical_accuracy"]
+    assert found[0]["top_k_categorical_accuracy"] == 1
+
+
 WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "weights too few": (lambda: trained(sample_weight=WEIGHTS[1:]), "each of the 20 examples"),
     "weights no numbers": (lambda: trained(sample_weight=["a"] * 20), "sample_weight: expected"),

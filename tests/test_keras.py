@@ -1,4 +1,4 @@
-"""The same numbers as Keras 3: layers, gradients, losses, optimizers.
+"""The same numbers as Keras 3: layers, gradients, losses, metrics, optimizers.
 
 What Keras computed is kept in keras_values.npz. Where Keras is installed it is asked again;
 `python tests/test_keras.py` writes the file anew (it was written by Keras 3.15.1 on JAX 0.10.2).
@@ -84,6 +84,16 @@ LOSSES: list[tuple[str, dict[str, Any], str, bool]] = [
     ("SparseCategoricalCrossentropy", {}, "classes", False),
     ("SparseCategoricalCrossentropy", {"from_logits": True}, "classes", True),
     ("SparseCategoricalCrossentropy", {"reduction": None, "from_logits": True}, "classes", True),
+]
+#: class, arguments, what the labels are
+METRICS: list[tuple[str, dict[str, Any], str]] = [
+    ("BinaryAccuracy", {"threshold": 0.4}, "bits"),
+    ("CategoricalAccuracy", {}, "one-hot"),
+    ("SparseCategoricalAccuracy", {}, "classes"),
+    ("TopKCategoricalAccuracy", {"k": 2}, "one-hot"),
+    ("MeanSquaredError", {}, "numbers"),
+    ("RootMeanSquaredError", {}, "numbers"),
+    ("MeanAbsoluteError", {}, "numbers"),
 ]
 
 
@@ -190,6 +200,27 @@ def keras_loss(number: int) -> dict[str, Array]:
     return {"loss": np.asarray(loss(labels, y, weights)), "dy": np.asarray(dy)}
 
 
+def metric_results(module: Any, number: int) -> dict[str, Array]:
+    """After two batches, then after one with weights."""
+    kind, arguments, labels = METRICS[number]
+    random = np.random.default_rng(3)
+    metric, found = getattr(module.metrics, kind)(**arguments), []
+    for weighted in (False, True):
+        metric.reset_state()
+        for _ in range(2 - weighted):
+            y_pred = random.random((9, 4), np.float32)
+            y_true = {
+                "bits": random.integers(0, 2, (9, 4)),
+                "one-hot": np.eye(4)[random.integers(0, 4, 9)],
+                "classes": random.integers(0, 4, 9),
+                "numbers": random.random((9, 4), np.float32),
+            }[labels]
+            weights = random.random(9, np.float32) if weighted else None
+            metric.update_state(y_true, y_pred, sample_weight=weights)
+        found.append(float(metric.result()))
+    return {"results": np.array(found)}
+
+
 def assert_like(found: dict[str, Array], expected: dict[str, Array]) -> None:
     assert found.keys() == expected.keys()
     for name, value in expected.items():
@@ -239,6 +270,14 @@ def test_losses(number: int) -> None:
     assert again.get_config() == loss.get_config()
 
 
+@pytest.mark.parametrize("number", range(len(METRICS)), ids=lambda i: METRICS[i][0])
+def test_metrics(number: int) -> None:
+    found = metric_results(micrograd_ext, number)
+    assert_like(found, stored(f"metric {number} "))
+    if keras is not None:
+        assert_like(found, metric_results(keras, number))
+
+
 def write() -> None:
     """Ask Keras for all of it and write the file."""
     found = {
@@ -256,6 +295,11 @@ def write() -> None:
         f"loss {number} {name}": value
         for number in range(len(LOSSES))
         for name, value in keras_loss(number).items()
+    }
+    found |= {
+        f"metric {number} {name}": value
+        for number in range(len(METRICS))
+        for name, value in metric_results(keras, number).items()
     }
     np.savez_compressed(STORED, **found)  # type: ignore[arg-type]
 
