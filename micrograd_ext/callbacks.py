@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import csv
+import inspect
 import time
+import warnings
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from os import PathLike
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from .tensor import Array
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
     from .models import Sequential
 
-__all__ = ["Callback", "CallbackList", "History", "ProgbarLogger"]
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ProgbarLogger",
+    "ReduceLROnPlateau",
+]
 
 Logs = dict[str, float]
 
@@ -231,3 +248,257 @@ class ProgbarLogger(Callback):
         pace = f"{each * 1e3:.0f}ms" if each >= 1e-3 else f"{each * 1e6:.0f}us"
         numbers = [f"{name}: {value:.4f}" for name, value in (logs or {}).items()]
         return " - ".join([f"{self._seconds:.1f}s {pace}/step", *numbers])
+
+
+class _Monitor(Callback):
+    """What callbacks that watch a number share: which one, and what is better."""
+
+    def __init__(self, monitor: str, mode: str, min_delta: float) -> None:
+        if mode not in ("auto", "min", "max"):
+            raise ValueError(f"mode: expected 'auto', 'min' or 'max', got {mode!r}")
+        self.monitor, self.mode, self.min_delta = monitor, mode, abs(min_delta)
+
+    def _current(self, logs: Logs | None) -> float | None:
+        """The number to watch; None, with a warning, if there is none of that name."""
+        value = (logs or {}).get(self.monitor)
+        if value is None:
+            warnings.warn(
+                f"{type(self).__name__}: monitor: expected one of {', '.join(logs or {})}, "
+                f"got {self.monitor!r}",
+                stacklevel=2,
+            )
+        return value
+
+    def _better(self, value: float, than: float | None) -> bool:
+        """Whether it is, by more than min_delta; 'auto' wants accuracies large, the rest small."""
+        if than is None:
+            return True
+        if self.mode == "max" or (
+            self.mode == "auto" and self.monitor.endswith(("acc", "accuracy"))
+        ):
+            return value - self.min_delta > than
+        return value + self.min_delta < than
+
+
+class EarlyStopping(_Monitor):
+    """Ends training when a number has not become better for some epochs.
+
+    Args:
+        monitor: 'loss', 'val_loss', 'accuracy', ...
+        min_delta: by how much more than this it has to be better.
+        patience: after how many epochs without that to stop.
+        verbose: 1: say so.
+        mode: whether better is 'min' or 'max'; 'auto': max for accuracies.
+        baseline: a number that it has to be better than besides.
+        restore_best_weights: whether the model gets the weights of the best epoch in the end.
+        start_from_epoch: the first epoch to look at.
+
+    >>> EarlyStopping(monitor="loss", patience=3).patience
+    3
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        self.patience, self.verbose, self.baseline = patience, verbose, baseline
+        self.restore_best_weights = restore_best_weights
+        self.start_from_epoch = start_from_epoch
+        self.on_train_begin()
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """See `Callback`."""
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.best: float | None = None
+        self.best_weights: list[Array] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """See `Callback`."""
+        current = self._current(logs)
+        if current is None or epoch < self.start_from_epoch:
+            return
+        if self.restore_best_weights and self.best_weights is None:
+            self.best_weights, self.best_epoch = self.model.get_weights(), epoch
+        self.wait += 1
+        if self._better(current, self.best):
+            self.best, self.best_epoch = current, epoch
+            if self.restore_best_weights:
+                self.best_weights = self.model.get_weights()
+            if self._better(current, self.baseline):
+                self.wait = 0
+            return
+        if self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """See `Callback`."""
+        if self.stopped_epoch and self.verbose:
+            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.best_weights is not None:
+            self.model.set_weights(self.best_weights)
+            if self.verbose:
+                print(f"Restoring model weights from the end of epoch {self.best_epoch + 1}")
+
+
+class ReduceLROnPlateau(_Monitor):
+    """Makes the learning rate smaller when a number has not become better for some epochs.
+
+    Args:
+        monitor, mode, verbose: as in `EarlyStopping`.
+        factor: what the rate is multiplied by, below 1.
+        patience: after how many epochs without anything better.
+        min_delta: by how much more than this it has to be better.
+        cooldown: how many epochs to wait before counting again.
+        min_lr: the least rate.
+
+    >>> ReduceLROnPlateau(monitor="loss", factor=0.5).factor
+    0.5
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta)
+        if not 0 <= factor < 1:
+            raise ValueError(f"factor: expected a number from 0 to below 1, got {factor!r}")
+        self.factor, self.patience, self.verbose = factor, patience, verbose
+        self.cooldown, self.min_lr = cooldown, min_lr
+        self.on_train_begin()
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """See `Callback`."""
+        self.wait = self.cooldown_counter = 0
+        self.best: float | None = None
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """See `Callback`."""
+        optimizer = self.model.optimizer
+        assert optimizer is not None
+        current = self._current(logs)
+        if logs is not None:
+            logs["learning_rate"] = optimizer.learning_rate
+        if current is None:
+            return
+        if self.cooldown_counter > 0:
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self._better(current, self.best):
+            self.best, self.wait = current, 0
+        elif self.cooldown_counter <= 0:
+            self.wait += 1
+            old = optimizer.learning_rate
+            if self.wait >= self.patience and old > self.min_lr:
+                optimizer.learning_rate = max(old * self.factor, self.min_lr)
+                self.cooldown_counter, self.wait = self.cooldown, 0
+                if self.verbose:
+                    rate = optimizer.learning_rate
+                    print(f"Epoch {epoch + 1}: reducing the learning rate to {rate:g}")
+
+
+class LearningRateScheduler(Callback):
+    """Sets the learning rate before each epoch.
+
+    Args:
+        schedule: a function of the epoch's number, or of that and the rate so far.
+        verbose: 1: say so.
+
+    >>> callback = LearningRateScheduler(lambda epoch, rate: rate * 0.9)
+    """
+
+    def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
+        self.schedule, self.verbose = schedule, verbose
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """See `Callback`."""
+        optimizer = self.model.optimizer
+        assert optimizer is not None
+        two = len(inspect.signature(self.schedule).parameters) > 1
+        rate = self.schedule(epoch, optimizer.learning_rate) if two else self.schedule(epoch)
+        try:
+            rate = float(rate)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"LearningRateScheduler: schedule: expected it to return a number, got {rate!r}"
+            ) from None
+        optimizer.learning_rate = rate
+        if self.verbose:
+            print(f"Epoch {epoch + 1}: setting the learning rate to {rate:g}")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """See `Callback`."""
+        if logs is not None and self.model.optimizer is not None:
+            logs["learning_rate"] = self.model.optimizer.learning_rate
+
+
+class CSVLogger(Callback):
+    """Writes a line for each epoch: its number, the loss and the metrics.
+
+    Args:
+        filename: where to.
+        separator: what stands between the numbers.
+        append: whether to go on with a file that is there, instead of beginning it anew.
+    """
+
+    def __init__(
+        self, filename: str | PathLike[str], separator: str = ",", append: bool = False
+    ) -> None:
+        self.filename, self.separator, self.append = Path(filename), separator, append
+        self._file: IO[str] | None = None
+        self._names: list[str] | None = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """See `Callback`."""
+        goes_on = self.append and self.filename.exists() and self.filename.stat().st_size > 0
+        self._names = None
+        if goes_on:
+            with self.filename.open(newline="", encoding="utf-8") as file:
+                self._names = next(csv.reader(file, delimiter=self.separator))[1:]
+        self._file = self.filename.open("a" if goes_on else "w", newline="", encoding="utf-8")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """See `Callback`."""
+        assert self._file is not None
+        writer = csv.writer(self._file, delimiter=self.separator)
+        if self._names is None:
+            self._names = sorted(logs or {})
+            writer.writerow(["epoch", *self._names])
+        writer.writerow([epoch, *((logs or {}).get(name, "NA") for name in self._names)])
+        self._file.flush()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """See `Callback`."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class LambdaCallback(Callback):
+    """Functions for the moments one cares for, by the names of `Callback`'s methods.
+
+    >>> callback = LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
+    """
+
+    def __init__(self, **moments: Callable[..., object] | None) -> None:
+        known = [name for name in vars(Callback) if name.startswith("on_")]
+        for name, function in moments.items():
+            if name not in known:
+                raise TypeError(f"LambdaCallback: expected one of {', '.join(known)}, got {name!r}")
+            if function is not None:
+                setattr(self, name, function)

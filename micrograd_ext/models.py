@@ -308,7 +308,7 @@ class Sequential:
         self.history = history = History()
         bar = [ProgbarLogger()] if level else []
         events = CallbackList(
-            [history, *bar, *(callbacks or ())],
+            [*(callbacks or ()), *bar, history],
             self,
             {"epochs": epochs, "steps": steps, "verbose": level},
         )
@@ -360,7 +360,7 @@ class Sequential:
         size = 32 if batch_size is None else positive("evaluate: batch_size", batch_size)
         level = _verbosity("evaluate", verbose)
         self._prepare(examples)
-        followers = [*([ProgbarLogger()] if level else []), *(callbacks or ())]
+        followers = [*(callbacks or ()), *([ProgbarLogger()] if level else [])]
         params = {"epochs": 1, "steps": -(-len(examples[0]) // size), "verbose": level}
         events = CallbackList(followers, self, params)
         runner = self._programs.runner(self, "evaluate", examples, size)
