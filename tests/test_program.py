@@ -1401,7 +1401,7 @@ def test_an_optimizer_may_start_anew_between_fits() -> None:
 
 
 def another_kernel(layer: Any) -> None:
-    layer.kernel = layer.weights[0] = Tensor(0.1 * numbers(*layer.kernel.shape))
+    layer.kernel = layer._weights[0] = Tensor(0.1 * numbers(*layer.kernel.shape))
 
 
 CHANGES: dict[str, Callable[[Any], None]] = {
@@ -1527,7 +1527,7 @@ def test_a_weight_that_is_used_twice() -> None:
             [L.Input((4,)), L.Dense(4, "tanh"), L.Dense(4, "softmax")], run_eagerly=eagerly
         )
         one, two = model.layers
-        two.kernel = two.weights[0] = one.weights[0]  # type: ignore[attr-defined]
+        two.kernel = two._weights[0] = one.weights[0]  # type: ignore[attr-defined]
         model.fit(x, y, 4, 2, 0, shuffle=False)
         found.append(model.get_weights())
     assert_close(*found)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 
-from .. import initializers, regularizers
+from .. import _random, initializers, regularizers
 from .._lookup import Configured, config_of, positive
-from ..tensor import Array, Tensor, TensorLike
+from ..tensor import Array, Tensor, TensorLike, no_grad
 
 __all__ = ["Input", "InputLayer", "Layer", "Shape"]
 
@@ -30,6 +32,18 @@ def unique_name(kind: str) -> str:
     return f"{kind}_{count}" if count else kind
 
 
+@contextmanager
+def _aside() -> Iterator[None]:
+    """What is drawn and named within is as if it had not been."""
+    names, state = _names.copy(), _random.generator().bit_generator.state
+    try:
+        yield
+    finally:
+        _names.clear()
+        _names.update(names)
+        _random.generator().bit_generator.state = state
+
+
 class Options(TypedDict, total=False):
     """What every layer takes beside its own arguments; see `Layer`."""
 
@@ -42,8 +56,10 @@ class Layer(Configured):
     """A function of one Tensor, with weights.
 
     Write your own by subclassing: `build` makes the weights once the input's shape is known,
-    `call` computes. If shapes change on the way, `compute_output_shape` says how; if training is
-    different from predicting, `call` takes an argument `training`.
+    `call` computes, of whatever `ops` and arithmetic of Tensors there is. If training is different
+    from predicting, `call` takes an argument `training`. Layers kept in attributes, or in lists
+    and dicts there, are part of it: their weights are its weights. Arguments of `__init__` that
+    are kept in attributes of their names come back from a file; see `models.load_model`.
 
     >>> class Scale(Layer):
     ...     def build(self, input_shape):
@@ -53,13 +69,25 @@ class Layer(Configured):
     >>> Scale()(np.array([[1.0, 2.0]], np.float32)).data
     array([[1., 2.]], dtype=float32)
 
+    One made of others:
+
+    >>> from micrograd_ext.layers import Dense
+    >>> class Residual(Layer):
+    ...     def __init__(self, units, **options):
+    ...         super().__init__(**options)
+    ...         self.units, self.inner = units, Dense(units, "relu")
+    ...     def call(self, inputs):
+    ...         return inputs + self.inner(inputs)
+    >>> layer = Residual(3)
+    >>> layer.compute_output_shape((None, 3))
+    (None, 3)
+
     Args:
         name: 'dense', 'dense_1', ... by default.
         input_shape: shape of one example, without the batch; lets a model be built at once.
         trainable: whether training adjusts the weights.
 
     Attributes:
-        weights: all weights, those that training adjusts first.
         input_shape: that of the inputs that it is built for, with None for the batch.
         built: whether the weights have been made.
     """
@@ -73,8 +101,8 @@ class Layer(Configured):
     ) -> None:
         self.name = name or unique_name(_snake(type(self).__name__))
         self.input_shape: Shape | None = None if input_shape is None else (None, *input_shape)
-        self.trainable = trainable
-        self.weights: list[Tensor] = []
+        self._trainable = bool(trainable)
+        self._weights: list[Tensor] = []
         self.built = False
         self._regularized: list[tuple[Tensor, regularizers.Regularizer]] = []
 
@@ -92,6 +120,8 @@ class Layer(Configured):
             self.build(input_shape)
             self.input_shape = (None, *input_shape[1:])
             self.built = True
+            if any(not inner.built for inner in self._inner()):
+                self._try(input_shape)  # they are built when they are called
 
     def build(self, input_shape: Shape) -> None:
         """Make the weights for inputs of that shape, whose first axis is the batch."""
@@ -101,8 +131,48 @@ class Layer(Configured):
         raise NotImplementedError(f"{type(self).__name__}.call")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        """The shape that comes out for inputs of `input_shape`; the same by default."""
-        return input_shape
+        """The shape that comes out for inputs of `input_shape`; None where any size will do.
+
+        Unless a class has a rule of its own, it is found by trying: `call` gets zeros.
+        """
+        found: list[tuple[int, ...]] = []
+        for size in (8, 9):  # for the axes of any size: what differs then is of any size, too
+            with _aside():  # and a copy: what is only asked for leaves nothing behind
+                layer = self if self.built else copy.deepcopy(self)
+                layer.ensure_built(input_shape)
+                found.append(layer._try(input_shape, size))
+            if None not in input_shape[1:]:
+                break
+        first, last = found[0], found[-1]
+        if len(first) == 0 or len(first) != len(last):
+            raise ValueError(
+                f"{self.name}: call: expected it to return a Tensor (batch, ...), got shape {first}"
+            )
+        return None, *(a if a == b else None for a, b in zip(first[1:], last[1:], strict=True))
+
+    def _try(self, input_shape: Shape, size: int = 8) -> tuple[int, ...]:
+        """The shape of what comes out for zeros."""
+        shape = (1, *(size if known is None else known for known in input_shape[1:]))
+        with no_grad():
+            y: Any = self(np.zeros(shape, np.float32))
+        if not isinstance(y, Tensor):
+            raise TypeError(f"{self.name}: call: expected it to return a Tensor, got {y!r}")
+        return y.shape
+
+    def _inner(self) -> Iterator[Layer]:
+        """The layers that it is made of, each once."""
+        seen = {id(self)}
+        stack: list[Any] = [*vars(self).values()][::-1]
+        while stack:
+            value = stack.pop()
+            if id(value) in seen:
+                continue
+            if isinstance(value, Mapping | list | tuple):
+                seen.add(id(value))
+                stack += [*(value.values() if isinstance(value, Mapping) else value)][::-1]
+            elif hasattr(value, "trainable_weights"):
+                seen.add(id(value))
+                yield value
 
     def add_weight(
         self,
@@ -127,19 +197,40 @@ class Layer(Configured):
                 f"{self.name}: initializer: expected it to return shape {tuple(shape)}, "
                 f"got {data.shape}"
             )
-        text = f"{self.name}/{name or len(self.weights)}"
+        text = f"{self.name}/{name or len(self._weights)}"
         weight = Tensor(data, requires_grad=trainable, name=text)
-        place = sum(each.requires_grad for each in self.weights) if trainable else None
-        self.weights.insert(len(self.weights) if place is None else place, weight)
+        place = sum(each.requires_grad for each in self._weights) if trainable else None
+        self._weights.insert(len(self._weights) if place is None else place, weight)
         found = regularizers.get(regularizer)
         if found is not None:
             self._regularized.append((weight, found))
         return weight
 
     @property
+    def weights(self) -> list[Tensor]:
+        """All weights, its own before those of the layers in it, trainable ones first."""
+        found = [*self._weights, *(weight for inner in self._inner() for weight in inner.weights)]
+        return list({id(weight): weight for weight in found}.values())
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training adjusts the weights; setting it sets it for the layers in it, too."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for inner in self._inner():
+            inner.trainable = value
+
+    @property
     def trainable_weights(self) -> list[Tensor]:
         """The weights that training adjusts; none if `trainable` is False."""
-        return [w for w in self.weights if w.requires_grad] if self.trainable else []
+        if not self.trainable:
+            return []
+        own = [weight for weight in self._weights if weight.requires_grad]
+        found = [*own, *(weight for inner in self._inner() for weight in inner.trainable_weights)]
+        return list({id(weight): weight for weight in found}.values())
 
     @property
     def non_trainable_weights(self) -> list[Tensor]:
@@ -150,7 +241,8 @@ class Layer(Configured):
     @property
     def losses(self) -> list[Tensor]:
         """What the regularizers add to the loss."""
-        return [penalty(weight) for weight, penalty in self._regularized]
+        own = [penalty(weight) for weight, penalty in self._regularized]
+        return [*own, *(loss for inner in self._inner() for loss in inner.losses)]
 
     def count_params(self) -> int:
         """How many numbers the weights hold."""
@@ -219,7 +311,15 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
-class InputLayer(Layer):
+class SameShape(Layer):
+    """What layers share that put out the shape that they take."""
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The same."""
+        return input_shape
+
+
+class InputLayer(SameShape):
     """Says what shape of examples a model takes; see `Input`."""
 
     def __init__(self, shape: Sequence[int], *, name: str | None = None) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import activations, initializers, ops, regularizers
 from ..tensor import Array, Tensor
-from .base import Layer, Options, Shape, count_of
+from .base import Layer, Options, SameShape, Shape, count_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -185,7 +185,7 @@ class Reshape(Layer):
         return input_shape[0], *(rest if size == -1 else size for size in self.target_shape)
 
 
-class Activation(Layer):
+class Activation(SameShape):
     """An activation function as a layer of its own.
 
     >>> Activation("relu")(np.array([[-1.0, 2.0]], np.float32)).data
@@ -203,7 +203,7 @@ class Activation(Layer):
         return self.activation(inputs)
 
 
-class ReLU(Layer):
+class ReLU(SameShape):
     """max(x, 0), or what the arguments make of it.
 
     Args:
@@ -238,7 +238,7 @@ class ReLU(Layer):
         return y if self.max_value is None else ops.minimum(y, self.max_value)
 
 
-class LeakyReLU(Layer):
+class LeakyReLU(SameShape):
     """x where it is positive, else negative_slope * x.
 
     Args:

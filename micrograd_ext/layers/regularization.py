@@ -9,7 +9,7 @@ import numpy as np
 
 from .. import _random, initializers, ops, regularizers
 from ..tensor import Tensor
-from .base import Layer, Options, Shape
+from .base import Layer, Options, SameShape, Shape
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["BatchNormalization", "Dropout"]
 
 
-class Dropout(Layer):
+class Dropout(SameShape):
     """In training, numbers become 0 with probability `rate`, and the others grow by 1 / (1 - rate).
 
     So their sum stays what it was, on average (Srivastava et al. 2014). Otherwise the inputs pass.
