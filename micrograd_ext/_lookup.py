@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import numpy as np
 
 T = TypeVar("T")
+Registered = TypeVar("Registered", bound=Callable[..., Any])
 
-#: What users have registered under a name: classes and functions of their own.
+#: What users have registered, or gave for a while: classes and functions of their own, by name.
 _custom: dict[str, Any] = {}
+_registered: dict[Any, str] = {}  # those of them that are registered
+_names: dict[Any, str] = {}  # the package's own functions
 
 
 def find(what: str, table: Mapping[str, T], name: Any) -> T:
@@ -23,12 +26,27 @@ def find(what: str, table: Mapping[str, T], name: Any) -> T:
     """
     if not isinstance(name, str):
         raise TypeError(f"{what}: expected a name or an object of the kind, got {name!r}")
-    if name in _custom:
-        found: T = _custom[name]
-        return found
+    _, own, alone = name.rpartition(">")
+    for known in (name, alone):
+        if known in _custom:
+            found: T = _custom[known]
+            return found
+    if own:
+        raise ValueError(
+            f"{what}: {alone!r} is none of this package's: expected it in custom_objects="
+            f"{{{alone!r}: {alone}}}, or registered by saving.register_keras_serializable"
+        )
     if name not in table:
         raise ValueError(f"{what}: expected one of {', '.join(sorted(table))}, got {name!r}")
     return table[name]
+
+
+def named(table: dict[str, T]) -> dict[str, T]:
+    """The table itself; `serialize` knows the functions in it by these names, or their own."""
+    for name, thing in table.items():
+        if thing not in _names or name == getattr(thing, "__name__", None):
+            _names[thing] = name
+    return table
 
 
 def make(what: str, table: Mapping[str, Any], identifier: Any) -> Any:
@@ -79,6 +97,9 @@ def config_of(thing: Any) -> dict[str, Any]:
 def serialize(value: Any) -> Any:
     """A value as JSON can hold it: an object by class and configuration, a function by its name.
 
+    What is registered has 'package>' before its name; other classes and functions that are none
+    of this package's have '>'.
+
     >>> serialize((1, "a", None))
     [1, 'a', None]
     """
@@ -91,10 +112,28 @@ def serialize(value: Any) -> Any:
     if isinstance(value, Sequence):
         return [serialize(each) for each in value]
     if hasattr(value, "get_config"):
-        return {"class_name": type(value).__name__, "config": value.get_config()}
-    if inspect.isfunction(value):
-        return value.__name__
+        return {"class_name": name_of(type(value)), "config": value.get_config()}
+    if isinstance(value, Hashable) and callable(value) and hasattr(value, "__name__"):
+        return name_of(value)
     raise TypeError(f"expected numbers, names, functions or objects with get_config, got {value!r}")
+
+
+def name_of(thing: Any) -> str:
+    """The name by which `find` finds a class or function.
+
+    Raises TypeError for a lambda, which has none.
+
+    >>> name_of(complex)
+    '>complex'
+    """
+    if thing in _registered:
+        return _registered[thing]
+    if thing in _names:
+        return _names[thing]
+    if thing.__name__ == "<lambda>":
+        raise TypeError("expected a function with a name, to be found by it again; got a lambda")
+    own = isinstance(thing, type) and thing.__module__.split(".")[0] == __name__.split(".")[0]
+    return thing.__name__ if own else f">{thing.__name__}"
 
 
 class Configured:
@@ -120,7 +159,20 @@ class Configured:
 
 @contextmanager
 def custom_object_scope(custom_objects: Mapping[str, Any] | None) -> Iterator[None]:
-    """Within it, classes and functions of one's own are known by these names."""
+    """Within it, classes and functions of one's own are known by these names.
+
+    custom_objects: name -> class or function.
+
+    >>> from micrograd_ext import layers
+    >>> from micrograd_ext.saving import custom_object_scope
+    >>> with custom_object_scope({"same": lambda x: x}):
+    ...     layer = layers.Dense(2, activation="same")
+    """
+    if not isinstance(custom_objects or {}, Mapping):
+        raise TypeError(
+            "custom_objects: expected a dict from names to classes and functions, "
+            f"got {custom_objects!r}"
+        )
     before = dict(_custom)
     _custom.update(custom_objects or {})
     try:
@@ -128,6 +180,40 @@ def custom_object_scope(custom_objects: Mapping[str, Any] | None) -> Iterator[No
     finally:
         _custom.clear()
         _custom.update(before)
+
+
+def register_keras_serializable(
+    package: str = "Custom", name: str | None = None
+) -> Callable[[Registered], Registered]:
+    """A decorator: the class or function can be loaded again without `custom_objects`.
+
+    Args:
+        package: what stands before its name, that it may be told from others'.
+        name: its own by default.
+
+    >>> from micrograd_ext import layers, saving
+    >>> @saving.register_keras_serializable(package="docs")
+    ... def doubled(x):
+    ...     return 2 * x
+    >>> layers.Activation(doubled).get_config()["activation"]
+    'docs>doubled'
+    """
+
+    def register(thing: Registered) -> Registered:
+        if not callable(thing):
+            raise TypeError(
+                f"register_keras_serializable: expected a class or a function, got {thing!r}"
+            )
+        if isinstance(thing, type) and not hasattr(thing, "get_config"):
+            raise ValueError(
+                f"register_keras_serializable: expected {thing.__name__} to have get_config"
+            )
+        full = f"{package}>{name or thing.__name__}"
+        _custom[full] = thing
+        _registered[thing] = full
+        return thing
+
+    return register
 
 
 def positive(what: str, value: Any) -> int:

@@ -256,7 +256,7 @@ class Programs:
         if program is None or not usable or not (program.parameters or program.fresh):
             shapes = [array.shape for array in examples]
             try:
-                program = make(model, purpose, size, shapes)
+                program = make_program(model, purpose, size, shapes)
             except NotLoweredError as why:
                 self._tell(model, why)
                 return LayerByLayer(model, examples)
@@ -287,7 +287,7 @@ class Programs:
             warnings.warn(text, stacklevel=4)
 
 
-def make(model: Sequential, purpose: str, size: int, shapes: Sequence[Shape]) -> Program:
+def make_program(model: Sequential, purpose: str, size: int, shapes: Sequence[Shape]) -> Program:
     """A new program for batches of up to `size`; raises `NotLoweredError` if there is none."""
     if model._calls_itself:
         why = f"{type(model).__name__} has a __call__ of its own"

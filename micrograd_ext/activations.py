@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from ._lookup import find
+from ._lookup import find, named
 from .ops import exp, leaky_relu, log_softmax, relu, sigmoid, softmax, tanh
 from .tensor import Tensor
 
@@ -23,16 +23,18 @@ def linear(x: Tensor) -> Tensor:
     return x
 
 
-_NAMES: dict[str, Activation] = {
-    "exponential": exp,
-    "leaky_relu": leaky_relu,
-    "linear": linear,
-    "log_softmax": log_softmax,
-    "relu": relu,
-    "sigmoid": sigmoid,
-    "softmax": softmax,
-    "tanh": tanh,
-}
+_NAMES: dict[str, Activation] = named(
+    {
+        "exponential": exp,
+        "leaky_relu": leaky_relu,
+        "linear": linear,
+        "log_softmax": log_softmax,
+        "relu": relu,
+        "sigmoid": sigmoid,
+        "softmax": softmax,
+        "tanh": tanh,
+    }
+)
 
 
 def get(identifier: str | Activation | None) -> Activation:

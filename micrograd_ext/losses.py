@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import ops
-from ._lookup import Configured, find, make
+from ._lookup import Configured, find, make, named
 from .tensor import Array, Tensor, TensorLike
 
 __all__ = [
@@ -398,15 +398,17 @@ class SparseCategoricalCrossentropy(Loss):
         )
 
 
-FUNCTIONS: dict[str, LossFunction] = {
-    "binary_crossentropy": binary_crossentropy,
-    "categorical_crossentropy": categorical_crossentropy,
-    "mae": mean_absolute_error,
-    "mean_absolute_error": mean_absolute_error,
-    "mean_squared_error": mean_squared_error,
-    "mse": mean_squared_error,
-    "sparse_categorical_crossentropy": sparse_categorical_crossentropy,
-}
+FUNCTIONS: dict[str, LossFunction] = named(
+    {
+        "binary_crossentropy": binary_crossentropy,
+        "categorical_crossentropy": categorical_crossentropy,
+        "mae": mean_absolute_error,
+        "mean_absolute_error": mean_absolute_error,
+        "mean_squared_error": mean_squared_error,
+        "mse": mean_squared_error,
+        "sparse_categorical_crossentropy": sparse_categorical_crossentropy,
+    }
+)
 CLASSES = {kind.__name__: kind for kind in Loss.__subclasses__()}
 
 

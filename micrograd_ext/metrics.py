@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from . import losses
-from ._lookup import find, make, positive
+from ._lookup import Configured, find, make, named, positive
 from .tensor import Array, Tensor, TensorLike, no_grad
 
 __all__ = [
@@ -142,7 +142,7 @@ def _of_loss(loss: Callable[..., Tensor]) -> MetricFunction:
     return metric
 
 
-class Metric:
+class Metric(Configured):
     """A mean that is built up a batch at a time."""
 
     def __init__(self, name: str) -> None:
@@ -201,6 +201,14 @@ class MeanMetricWrapper(Metric):
     def __init__(self, fn: MetricFunction, name: str | None = None) -> None:
         super().__init__(name or str(getattr(fn, "__name__", type(fn).__name__)))
         self.fn = fn
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """Another one, of what `get_config` returned."""
+        function = config.get("fn")
+        if isinstance(function, str):
+            config = {**config, "fn": find("fn", _NAMES, function)}
+        return cls(**config)
 
     def update_state(
         self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None
@@ -306,21 +314,24 @@ class MeanAbsoluteError(MeanMetricWrapper):
         super().__init__(_of_loss(losses.mean_absolute_error), name)
 
 
-_NAMES: dict[str, MetricFunction] = {
-    "acc": accuracy,
-    "accuracy": accuracy,
-    "binary_accuracy": binary_accuracy,
-    "categorical_accuracy": categorical_accuracy,
-    "sparse_categorical_accuracy": sparse_categorical_accuracy,
-    "top_k_categorical_accuracy": top_k_categorical_accuracy,
-    **{name: _of_loss(loss) for name, loss in losses.FUNCTIONS.items()},
-}
+_NAMES: dict[str, MetricFunction] = named(
+    {
+        "acc": accuracy,
+        "accuracy": accuracy,
+        "binary_accuracy": binary_accuracy,
+        "categorical_accuracy": categorical_accuracy,
+        "sparse_categorical_accuracy": sparse_categorical_accuracy,
+        "top_k_categorical_accuracy": top_k_categorical_accuracy,
+        **{name: _of_loss(loss) for name, loss in losses.FUNCTIONS.items()},
+    }
+)
 _CLASSES = {
     kind.__name__: kind
     for kind in (
         BinaryAccuracy,
         CategoricalAccuracy,
         MeanAbsoluteError,
+        MeanMetricWrapper,
         MeanSquaredError,
         RootMeanSquaredError,
         SparseCategoricalAccuracy,
@@ -342,4 +353,4 @@ def get(identifier: Any) -> MeanMetricWrapper:
     if not isinstance(identifier, str) or identifier in _CLASSES:
         made: MeanMetricWrapper = make("metric", _CLASSES, identifier)
         return made
-    return MeanMetricWrapper(find("metric", _NAMES, identifier), identifier)
+    return MeanMetricWrapper(find("metric", _NAMES, identifier), identifier.rpartition(">")[2])

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeAlias
+from os import PathLike
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from . import _random, losses, optimizers
-from ._lookup import positive
-from ._runners import Programs, Runner, make
+from . import _keeping, _random, losses, optimizers
+from ._lookup import custom_object_scope, make, name_of, positive, serialize
+from ._runners import Programs, Runner, make_program
 from ._summary import print_summary
 from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger
-from .layers import InputLayer, Layer
+from .layers import InputLayer, Layer, deserialize
 from .layers.base import Shape, assign, takes_training, unique_name
 from .losses import LossFunction
 from .metrics import Mean, MeanMetricWrapper, MetricFunction
@@ -21,7 +23,7 @@ from .metrics import get as get_metric
 from .program import NotLoweredError, Program
 from .tensor import Array, Tensor, TensorLike
 
-__all__ = ["Sequential"]
+__all__ = ["Sequential", "load_model", "model_from_json", "save_model"]
 
 Metric: TypeAlias = str | MeanMetricWrapper | MetricFunction
 
@@ -58,6 +60,7 @@ class Sequential:
         self.loss: LossFunction | None = None
         self.run_eagerly = False
         self._metrics: list[MeanMetricWrapper] = []
+        self._compiled_with: dict[str, Any] = {}
         self._loss_mean = Mean("loss")
         self.history: History | None = None
         self.stop_training = False
@@ -196,7 +199,7 @@ class Sequential:
         try:
             if self.run_eagerly:
                 raise NotLoweredError("it was compiled with run_eagerly")
-            return self._programs.find(self, purpose) or make(
+            return self._programs.find(self, purpose) or make_program(
                 self, purpose, 32, [self.input_shape, outputs]
             )
         except NotLoweredError as why:
@@ -207,7 +210,7 @@ class Sequential:
 
     def compile(
         self,
-        optimizer: str | optimizers.Optimizer = "adam",
+        optimizer: str | optimizers.Optimizer = "rmsprop",
         loss: str | LossFunction | None = None,
         metrics: Sequence[Metric] | None = None,
         run_eagerly: bool = False,
@@ -215,18 +218,22 @@ class Sequential:
         """Say how to train.
 
         Args:
-            optimizer: name, e.g. 'adam' or 'sgd', or an object of `optimizers`.
+            optimizer: name, e.g. 'adam' or 'sgd', or an object of `optimizers`; Keras's default.
             loss: name, e.g. 'categorical_crossentropy', or a function (y_true, y_pred) -> losses.
             metrics: names, e.g. ['accuracy'], or functions of (y_true, y_pred).
             run_eagerly: go layer by layer, through Tensors that a debugger can look at. Otherwise
                 layers, loss and optimizer become a `program`, with the same results to rounding,
                 where all layers are ones that it knows.
         """
+        if isinstance(metrics, str) or not isinstance(metrics or (), Iterable):
+            raise TypeError(f"compile: metrics: expected a list of metrics, got {metrics!r}")
         chosen = [get_metric(metric) for metric in metrics or ()]
+        found = None if loss is None else losses.get(loss)
         self.optimizer = optimizers.get(optimizer)
-        self.loss = None if loss is None else losses.get(loss)
+        self.loss = found
         self._metrics = chosen
-        self.run_eagerly = run_eagerly
+        self._compiled_with = {"loss": loss, "metrics": None if metrics is None else [*metrics]}
+        self.run_eagerly = bool(run_eagerly)
 
     def fit(
         self,
@@ -430,6 +437,97 @@ class Sequential:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
+    # ------------------------------------------------------------------ keeping
+
+    def get_config(self) -> dict[str, Any]:
+        """Name and layers, as JSON can hold them, without the weights; see `from_config`.
+
+        >>> from micrograd_ext import layers
+        >>> config = Sequential([layers.Input((4,)), layers.Dense(2)]).get_config()
+        >>> [layer["class_name"] for layer in config["layers"]]
+        ['InputLayer', 'Dense']
+        """
+        layers = self.layers
+        if self.input_shape is not None:
+            layers = [InputLayer(shape=self.input_shape[1:], name="input"), *layers]
+        return {"name": self.name, "layers": [serialize(layer) for layer in layers]}
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+    ) -> Any:
+        """A new model, of what `get_config` returned, with new weights.
+
+        custom_objects: name -> class or function of one's own that the layers need.
+        """
+        with custom_object_scope(custom_objects):
+            return cls([deserialize(each) for each in config["layers"]], name=config["name"])
+
+    def to_json(self, **options: Any) -> str:
+        """`get_config` as text; options go to `json.dumps`. See `model_from_json`."""
+        config = {"class_name": name_of(type(self)), "config": self.get_config()}
+        return json.dumps(config, **options)
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """What `compile` was given, as JSON can hold it; the optimizer as it is now."""
+        if self.optimizer is None:
+            return None
+        found = {"optimizer": self.optimizer, **self._compiled_with}
+        config = {name: serialize(value) for name, value in found.items()}
+        return config | {"run_eagerly": self.run_eagerly}
+
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """Compile as `get_compile_config` says."""
+        self.compile(**config)
+
+    def save(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
+        """Write the model into one file: layers, weights, and how it was compiled.
+
+        The optimizer's memory is in it, too: `models.load_model` returns a model that goes on
+        training where this one is. The file is a zip archive of JSON and of numpy's arrays, not
+        Keras's format, whatever its suffix; nothing in it is code. It takes the place of an earlier
+        one when it is complete, or not at all.
+
+        Args:
+            filepath: where to, e.g. 'lenet.keras'.
+            overwrite: whether it may take the place of an earlier one.
+
+        Raises:
+            FileExistsError: there is one, and overwrite is False.
+            OSError: it cannot be written.
+            TypeError: a layer, loss or metric of one's own cannot say how to make another one
+                like it: see `Layer.get_config`.
+
+        >>> import tempfile
+        >>> from micrograd_ext import layers, models
+        >>> model = Sequential([layers.Input((4,)), layers.Dense(2)])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/small.keras")
+        ...     again = models.load_model(f"{folder}/small.keras")
+        >>> x = np.ones((1, 4), np.float32)
+        >>> bool((again.predict(x) == model.predict(x)).all())
+        True
+        """
+        _keeping.save(self, filepath, overwrite)
+
+    def save_weights(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
+        """Write the weights into a file, as `save` does the model.
+
+        numpy's `load` reads it as well: 'weights/conv2d/kernel', 'weights/conv2d_1/kernel', ...
+        """
+        _keeping.save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: str | PathLike[str], skip_mismatch: bool = False) -> None:
+        """Take the weights from a file that `save_weights` or `save` of a like model wrote.
+
+        Args:
+            filepath: the file.
+            skip_mismatch: take those whose names and shapes are the model's, and warn of others.
+
+        Raises ValueError, and changes nothing, if the file is damaged or another model's.
+        """
+        _keeping.load_weights(self, filepath, skip_mismatch)
+
     # ------------------------------------------------------------------ the parts of it
 
     @property
@@ -472,9 +570,7 @@ class Sequential:
     def _bind(self, optimizer: optimizers.Optimizer) -> None:
         """Let the optimizer remember what it needs to of these weights, if it does not yet."""
         variables = self.trainable_weights
-        if len(optimizer.variables) != len(variables) or any(
-            a is not b for a, b in zip(optimizer.variables, variables, strict=True)
-        ):
+        if not optimizer.remembers(variables):
             optimizer.build(variables)
 
     def _listed(self, logs: Logs) -> float | list[float]:
@@ -548,6 +644,43 @@ class Sequential:
             runner.close()
         events.on_test_end(logs)
         return logs
+
+
+def save_model(model: Sequential, filepath: str | PathLike[str], overwrite: bool = True) -> None:
+    """Write a model into one file; see `Sequential.save`."""
+    model.save(filepath, overwrite)
+
+
+def load_model(
+    filepath: str | PathLike[str],
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+) -> Any:
+    """The model that `Sequential.save` wrote: layers, weights, optimizer and what it remembers.
+
+    Args:
+        filepath: the file.
+        custom_objects: name -> class or function of one's own that is in the model; those
+            registered by `saving.register_keras_serializable` are known.
+        compile: whether to compile it as it was.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is damaged, or none that `save` wrote; or what is in it is not known.
+    """
+    return _keeping.load({"Sequential": Sequential}, filepath, custom_objects, compile)
+
+
+def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """A new model, of what `Sequential.to_json` returned, with new weights.
+
+    >>> from micrograd_ext import layers
+    >>> text = Sequential([layers.Input((4,)), layers.Dense(2)]).to_json()
+    >>> model_from_json(text).output_shape
+    (None, 2)
+    """
+    with custom_object_scope(custom_objects):
+        return make("model", {"Sequential": Sequential}, json.loads(json_string))
 
 
 def _weights_of_classes(caller: str, y: Array, class_weight: Mapping[int, float]) -> Array:

@@ -1,5 +1,10 @@
 """Layers, named, ordered and initialised as in Keras. Images are channels-last: (N, H, W, C)."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from .._lookup import custom_object_scope, make
+from .._lookup import serialize as _serialize
 from .base import Input, InputLayer, Layer
 from .convolution import (
     AveragePooling2D,
@@ -34,4 +39,54 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Softmax",
+    "deserialize",
+    "serialize",
 ]
+
+_CLASSES = {
+    kind.__name__: kind
+    for kind in (
+        Activation,
+        AveragePooling2D,
+        BatchNormalization,
+        Conv2D,
+        Dense,
+        Dropout,
+        Flatten,
+        GlobalAveragePooling2D,
+        InputLayer,
+        LeakyReLU,
+        MaxPooling2D,
+        ReLU,
+        Rescaling,
+        Reshape,
+        Softmax,
+    )
+}
+
+
+def serialize(layer: Layer) -> dict[str, Any]:
+    """A layer's class and configuration, as JSON can hold them.
+
+    >>> serialize(Flatten(name="flat"))
+    {'class_name': 'Flatten', 'config': {'name': 'flat', 'trainable': True}}
+    """
+    config: dict[str, Any] = _serialize(layer)
+    return config
+
+
+def deserialize(
+    config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None
+) -> Layer:
+    """A new layer, of what `serialize` returned.
+
+    custom_objects: name -> class or function of one's own that it needs.
+
+    >>> deserialize({"class_name": "Dense", "config": {"units": 3, "name": "last"}})
+    <Dense name=last, built=False>
+    """
+    with custom_object_scope(custom_objects):
+        layer: Layer = make("layer", _CLASSES, config)
+    if not isinstance(layer, Layer):
+        raise TypeError(f"layer: expected the class of a layer, got {config!r}")
+    return layer

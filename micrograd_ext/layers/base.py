@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import inspect
+import math
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from typing import Any, TypeAlias, TypedDict
 
@@ -32,6 +35,25 @@ def unique_name(kind: str) -> str:
     return f"{kind}_{count}" if count else kind
 
 
+#: The largest weight that may be made.
+_most = ContextVar("_most", default=sys.maxsize)
+
+
+@contextmanager
+def building_of_at_most(numbers: int) -> Iterator[None]:
+    """Within it, weights are made whose numbers come from a file, which has room for so many.
+
+    A file that asks for more is refused before there is an array of that size. Nothing is drawn
+    from the random stream in the end.
+    """
+    token = _most.set(numbers)
+    try:
+        with _aside():
+            yield
+    finally:
+        _most.reset(token)
+
+
 @contextmanager
 def _aside() -> Iterator[None]:
     """What is drawn and named within is as if it had not been."""
@@ -48,7 +70,7 @@ class Options(TypedDict, total=False):
     """What every layer takes beside its own arguments; see `Layer`."""
 
     name: str | None
-    input_shape: Sequence[int] | None
+    input_shape: Sequence[int | None] | None
     trainable: bool
 
 
@@ -96,10 +118,10 @@ class Layer(Configured):
         self,
         *,
         name: str | None = None,
-        input_shape: Sequence[int] | None = None,
+        input_shape: Sequence[int | None] | None = None,
         trainable: bool = True,
     ) -> None:
-        self.name = name or unique_name(_snake(type(self).__name__))
+        self.name = name or unique_name(snake(type(self).__name__))
         self.input_shape: Shape | None = None if input_shape is None else (None, *input_shape)
         self._trainable = bool(trainable)
         self._weights: list[Tensor] = []
@@ -191,6 +213,8 @@ class Layer(Configured):
             trainable: whether training adjusts it, by its gradient.
             regularizer: name or function weight -> penalty; see `regularizers`.
         """
+        if math.prod(shape) > _most.get():
+            raise ValueError(f"{self.name}: a weight of shape {tuple(shape)} is not in the file")
         data = np.array(initializers.get(initializer)(tuple(shape)), np.float32)
         if data.shape != tuple(shape):
             raise ValueError(
@@ -306,7 +330,7 @@ def assign(owner: str, weights: Sequence[Tensor], arrays: Sequence[Array]) -> No
         weight.data[...] = array
 
 
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
     """MaxPooling2D -> max_pooling2d, RMSNorm -> rms_norm, as Keras names its layers."""
     return re.sub(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
@@ -322,7 +346,7 @@ class SameShape(Layer):
 class InputLayer(SameShape):
     """Says what shape of examples a model takes; see `Input`."""
 
-    def __init__(self, shape: Sequence[int], *, name: str | None = None) -> None:
+    def __init__(self, shape: Sequence[int | None], *, name: str | None = None) -> None:
         super().__init__(name=name or unique_name("input_layer"), input_shape=shape)
         self.shape = tuple(shape)
 
@@ -331,7 +355,7 @@ class InputLayer(SameShape):
         return inputs
 
 
-def Input(shape: Sequence[int], name: str | None = None) -> InputLayer:  # noqa: N802 - Keras's name
+def Input(shape: Sequence[int | None], name: str | None = None) -> InputLayer:  # noqa: N802 - Keras's name
     """The first entry of a model: the shape of one example, without the batch.
 
     >>> Input(shape=(28, 28, 1)).input_shape

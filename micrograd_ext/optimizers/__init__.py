@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -108,6 +108,34 @@ class Optimizer(Configured):
         self.variables = list(variables)
         self._state = [[np.zeros_like(v.data) for _ in range(self.slots)] for v in self.variables]
         self.iterations = 0
+
+    def remembers(self, variables: Sequence[Tensor]) -> bool:
+        """Whether it is built for these variables, and has memories of them."""
+        return len(self.variables) == len(variables) and all(
+            a is b for a, b in zip(self.variables, variables, strict=True)
+        )
+
+    def save_own_variables(self, store: MutableMapping[str, Array]) -> None:
+        """Put the number of steps taken, and all that is remembered, into store: '0', '1', ..."""
+        arrays = [np.array(self.iterations), *(array for held in self._state for array in held)]
+        store.update({str(i): array.copy() for i, array in enumerate(arrays)})
+
+    def load_own_variables(self, store: Mapping[str, Array]) -> None:
+        """Take what `save_own_variables` put into store, after `build`.
+
+        Raises ValueError, and changes nothing, if it is another optimizer's, or of other variables.
+        """
+        own = [array for held in self._state for array in held]
+        shapes = [(), *(array.shape for array in own)]
+        got = {name: array.shape for name, array in store.items()}
+        if got != {str(i): shape for i, shape in enumerate(shapes)}:
+            raise ValueError(
+                f"{self.name}: load_own_variables: expected arrays of shapes {shapes}, called "
+                f"'0', '1', ..., got {got}"
+            )
+        for i, array in enumerate(own):
+            array[...] = store[str(i + 1)]
+        self.iterations = int(store["0"])
 
     def apply(
         self, grads: Sequence[Array | None], variables: Sequence[Tensor] | None = None

@@ -1,0 +1,162 @@
+"""Files that hold named arrays and JSON: zip archives, not compressed, as numpy's .npz are.
+
+What is read is checked first: nothing is unpickled, and nothing larger than the file is made.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from os import PathLike
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from .tensor import Array
+
+FORMAT = "micrograd_ext"
+VERSION = 1
+
+#: How files of Keras's begin, or what is in them; they are not ours to read.
+HDF5 = b"\x89HDF"
+
+
+@contextmanager
+def replacing(path: str | PathLike[str], overwrite: bool = True) -> Iterator[IO[bytes]]:
+    """A file to write into, which takes the place of `path` when all is written, or never.
+
+    It lies beside `path` until then, under a name that begins with a dot.
+
+    Raises:
+        FileExistsError: there is such a file, and overwrite is False.
+        OSError: it cannot be written; what was there before is as it was.
+    """
+    target = Path(os.path.realpath(path))
+    if target.is_dir():
+        raise IsADirectoryError(f"{path}: expected the name of a file, got a folder")
+    if not overwrite and target.exists():
+        raise FileExistsError(f"{path}: there is a file of that name, and overwrite is False")
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with beside.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if target.exists():
+            shutil.copymode(target, beside)
+        beside.replace(target)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def write(
+    path: str | PathLike[str],
+    documents: Mapping[str, Any],
+    arrays: Mapping[str, Array],
+    overwrite: bool = True,
+) -> None:
+    """Write JSON documents and arrays into a file, all or nothing; see `replacing`."""
+    texts = {name: json.dumps(document, indent=1) for name, document in documents.items()}
+    with replacing(path, overwrite) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, text in texts.items():
+            archive.writestr(zipfile.ZipInfo(f"{name}.json"), text)
+        for name, array in arrays.items():
+            info = zipfile.ZipInfo(f"{name}.npy")  # with a date that is always the same
+            with archive.open(info, "w", force_zip64=True) as member:
+                npy.write_array(member, np.asarray(array, order="C"), (1, 0), allow_pickle=False)
+
+
+class Archive:
+    """What `write` wrote, read when asked for.
+
+    Attributes:
+        arrays: the names of the arrays.
+        documents: those of the documents.
+        numbers: how many numbers the arrays can hold at most, by the size of the file.
+    """
+
+    def __init__(self, name: str, archive: zipfile.ZipFile, size: int) -> None:
+        self.name, self._archive = name, archive
+        self._infos = {info.filename: info for info in archive.infolist()}
+        self.arrays = [n.removesuffix(".npy") for n in self._infos if n.endswith(".npy")]
+        self.documents = [n.removesuffix(".json") for n in self._infos if n.endswith(".json")]
+        self.numbers = size
+
+    def document(self, name: str) -> Any:
+        """A JSON document."""
+        with self._open(f"{name}.json") as member:
+            return json.loads(member.read())
+
+    def array(self, name: str) -> Array:
+        """An array, of floats or integers."""
+        with self._open(f"{name}.npy") as member:
+            if npy.read_magic(member) != (1, 0):
+                raise ValueError(f"{name}: expected the first version of numpy's format")
+            shape, fortran, dtype = npy.read_array_header_1_0(member)
+            data = member.read()
+        expected = math.prod(shape) * dtype.itemsize
+        if dtype.kind not in "fiu" or fortran or min(shape, default=0) < 0 or len(data) != expected:
+            raise ValueError(
+                f"{name}: expected {len(data)} bytes of numbers in rows, got {dtype} of {shape}"
+            )
+        return np.frombuffer(data, dtype).reshape(shape)
+
+    def _open(self, name: str) -> IO[bytes]:
+        info = self._infos[name]
+        if info.compress_type != zipfile.ZIP_STORED:  # what unfolds has no size known beforehand
+            raise ValueError(f"{name}: expected it not to be compressed")
+        return self._archive.open(info)
+
+
+@contextmanager
+def reading(path: str | PathLike[str], kind: str) -> Iterator[Archive]:
+    """The archive at `path`, of that kind ('model', 'weights').
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        ValueError: it is none that `write` wrote, or it is damaged; also for whatever goes wrong
+            with what is in it, within the `with`.
+    """
+    name = os.fspath(path)
+    with Path(path).open("rb") as file:
+        beginning = file.read(4)
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        try:
+            if beginning == HDF5:
+                raise ValueError(
+                    "it is an HDF5 file, such as Keras writes; what model.get_weights() returns "
+                    "there, model.set_weights() takes here"
+                )
+            with zipfile.ZipFile(file) as archive:
+                found = Archive(name, archive, size)
+                if "model.weights.h5" in archive.namelist():
+                    raise ValueError(
+                        "it is a file of Keras's own; what model.get_weights() returns there, "
+                        "model.set_weights() takes here"
+                    )
+                about = found.document("metadata") if "metadata" in found.documents else None
+                if not isinstance(about, dict) or about.get("format") != FORMAT:
+                    raise ValueError("it is none that this package wrote")
+                if about.get("version") != VERSION:
+                    raise ValueError(
+                        f"it is of version {about.get('version')!r} of the format, expected "
+                        f"{VERSION}: a later micrograd_ext wrote it"
+                    )
+                yield found
+        except Exception as error:  # broken files make a dozen kinds of them
+            if isinstance(error, ValueError):
+                raise ValueError(f"{name}: {error}") from error
+            expected = "a model that save wrote" if kind == "model" else "weights that were saved"
+            raise ValueError(
+                f"{name}: expected {expected}, got {type(error).__name__}: {error}"
+            ) from error

@@ -1,0 +1,134 @@
+"""Models to files and back: what is in them, and what has to agree."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from . import _archive
+from ._config import VERSION
+from ._lookup import custom_object_scope, find, name_of
+from .layers.base import building_of_at_most, snake
+from .tensor import Array, Tensor
+
+if TYPE_CHECKING:
+    from .models import Sequential
+
+
+def named_weights(model: Sequential) -> dict[str, Tensor]:
+    """The weights, by names that do not depend on how many other layers were made before.
+
+    'conv2d/kernel', 'conv2d_1/kernel': layers are counted within the model.
+    """
+    found: dict[str, Tensor] = {}
+    kinds: Counter[str] = Counter()
+    for layer in model.layers:
+        kind = snake(type(layer).__name__)
+        place = f"{kind}_{kinds[kind]}" if kinds[kind] else kind
+        kinds[kind] += 1
+        own: Counter[str] = Counter()
+        for weight in layer.weights:
+            name = (weight.name or "").rpartition("/")[2] or "weight"
+            own[name] += 1
+            found[f"{place}/{name}" + (f"_{own[name] - 1}" if own[name] > 1 else "")] = weight
+    return found
+
+
+def _metadata(kind: str) -> dict[str, Any]:
+    return {
+        "format": _archive.FORMAT,
+        "version": _archive.VERSION,
+        "kind": kind,
+        "micrograd_ext": VERSION,
+    }
+
+
+def save_weights(model: Sequential, path: str | PathLike[str], overwrite: bool) -> None:
+    """See `Sequential.save_weights`."""
+    if not model.built:
+        raise ValueError(f"save_weights: {model.name} has no weights yet: see `build`")
+    arrays = {f"weights/{name}": weight.data for name, weight in named_weights(model).items()}
+    _archive.write(path, {"metadata": _metadata("weights")}, arrays, overwrite)
+
+
+def save(model: Sequential, path: str | PathLike[str], overwrite: bool) -> None:
+    """See `Sequential.save`."""
+    arrays: dict[str, Array] = {}
+    if model.built:
+        arrays = {f"weights/{name}": weight.data for name, weight in named_weights(model).items()}
+    config = {
+        "class_name": name_of(type(model)),
+        "config": model.get_config(),
+        "compile_config": model.get_compile_config(),
+    }
+    optimizer = model.optimizer
+    if optimizer is not None and optimizer.remembers(model.trainable_weights):
+        store: dict[str, Array] = {}
+        optimizer.save_own_variables(store)
+        arrays |= {f"optimizer/{name}": array for name, array in store.items()}
+    _archive.write(path, {"metadata": _metadata("model"), "config": config}, arrays, overwrite)
+
+
+def load_weights(model: Sequential, path: str | PathLike[str], skip_mismatch: bool) -> None:
+    """See `Sequential.load_weights`."""
+    with _archive.reading(path, "weights") as archive:
+        if not model.built:
+            raise ValueError(f"load_weights: {model.name} has no weights yet: see `build`")
+        found = _weights(archive, named_weights(model), skip_mismatch)
+    for weight, array in found:
+        weight.data[...] = array
+
+
+def _weights(
+    archive: _archive.Archive, weights: Mapping[str, Tensor], skip_mismatch: bool = False
+) -> list[tuple[Tensor, Array]]:
+    """Each weight with the array of its name; ValueError if names or shapes disagree."""
+    there = [n.removeprefix("weights/") for n in archive.arrays if n.startswith("weights/")]
+    wrong = [f"{name} is missing" for name in weights if name not in there]
+    found = []
+    for name in there:
+        if name not in weights:
+            wrong.append(f"the model has no {name}")
+            continue
+        array, weight = archive.array(f"weights/{name}"), weights[name]
+        if array.shape == weight.shape:
+            found.append((weight, array))
+        else:
+            wrong.append(f"{name}: expected shape {weight.shape}, got {array.shape}")
+    if wrong and not skip_mismatch:
+        more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
+        raise ValueError(f"they are another model's: {'; '.join(wrong[:3])}{more}")
+    if wrong:
+        text = f"load_weights: {archive.name}: left out: {'; '.join(wrong)}"
+        warnings.warn(text, stacklevel=4)
+    return found
+
+
+def load(
+    kinds: Mapping[str, type[Sequential]],
+    path: str | PathLike[str],
+    custom_objects: Mapping[str, Any] | None,
+    compiled: bool,
+) -> Any:
+    """See `models.load_model`."""
+    with _archive.reading(path, "model") as archive, custom_object_scope(custom_objects):
+        if "config" not in archive.documents:
+            raise ValueError("it has weights only: see load_weights")
+        document = archive.document("config")
+        with building_of_at_most(archive.numbers):
+            kind = find("class_name", kinds, document["class_name"])
+            model: Sequential = kind.from_config(document["config"])
+        found = _weights(archive, named_weights(model))
+        for weight, array in found:
+            weight.data[...] = array
+        if compiled and document["compile_config"] is not None:
+            model.compile_from_config(document["compile_config"])
+            stored = [n for n in archive.arrays if n.startswith("optimizer/")]
+            if stored and model.optimizer is not None:
+                store = {n.removeprefix("optimizer/"): archive.array(n) for n in stored}
+                model.optimizer.build(model.trainable_weights)
+                model.optimizer.load_own_variables(store)
+    return model
