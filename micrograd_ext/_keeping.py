@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from . import _archive
+import numpy as np
+
+from . import _archive, _random
 from ._config import VERSION
 from ._lookup import custom_object_scope, find, name_of
-from .layers.base import building_of_at_most, snake
+from .layers.base import building_of_at_most, inner_layers, snake
 from .tensor import Array, Tensor
 
 if TYPE_CHECKING:
+    from . import optimizers
     from .models import Sequential
 
 
@@ -54,8 +57,16 @@ def save_weights(model: Sequential, path: str | PathLike[str], overwrite: bool) 
     _archive.write(path, {"metadata": _metadata("weights")}, arrays, overwrite)
 
 
-def save(model: Sequential, path: str | PathLike[str], overwrite: bool) -> None:
-    """See `Sequential.save`."""
+def save(
+    model: Sequential,
+    path: str | PathLike[str],
+    overwrite: bool = True,
+    epochs: int | None = None,
+) -> None:
+    """See `Sequential.save`.
+
+    epochs: how many are over, for `restore`; then the random streams' states are kept as well.
+    """
     arrays: dict[str, Array] = {}
     if model.built:
         arrays = {f"weights/{name}": weight.data for name, weight in named_weights(model).items()}
@@ -69,7 +80,60 @@ def save(model: Sequential, path: str | PathLike[str], overwrite: bool) -> None:
         store: dict[str, Array] = {}
         optimizer.save_own_variables(store)
         arrays |= {f"optimizer/{name}": array for name, array in store.items()}
-    _archive.write(path, {"metadata": _metadata("model"), "config": config}, arrays, overwrite)
+    documents = {"metadata": _metadata("model"), "config": config}
+    if epochs is not None:
+        states = [stream.bit_generator.state for stream in _streams(model)]
+        documents["training"] = {"epochs": epochs, "random": states}
+    _archive.write(path, documents, arrays, overwrite)
+
+
+def _streams(model: Sequential) -> list[np.random.Generator]:
+    """What random numbers come from in training."""
+    found = [_random.generator()]
+    layers = [*model.layers]
+    for layer in layers:  # which grows as it goes
+        layers += inner_layers(layer)
+        own = getattr(layer, "_random", None)
+        if isinstance(own, np.random.Generator):
+            found.append(own)
+    return found
+
+
+def restore(model: Sequential, path: str | PathLike[str]) -> int:
+    """Bring a model, its optimizer and the random streams to where they were; see `save`.
+
+    Returns how many epochs were over. Raises ValueError, and changes nothing, if the file is
+    damaged or another model's.
+    """
+    with _archive.reading(path, "model") as archive:
+        training, config = archive.document("training"), archive.document("config")
+        epochs, states, streams = int(training["epochs"]), training["random"], _streams(model)
+        if len(states) != len(streams):
+            raise ValueError(f"it has {len(states)} random streams, the model {len(streams)}")
+        for state in states:
+            np.random.PCG64().state = state  # may object
+        found = _weights(archive, named_weights(model))
+        optimizer = model.optimizer
+        if optimizer is not None:
+            _remember(archive, optimizer)
+            rate = config["compile_config"]["optimizer"]["config"]["learning_rate"]
+            if isinstance(rate, float) and isinstance(
+                optimizer.get_config()["learning_rate"], float
+            ):
+                optimizer.learning_rate = rate
+    for weight, array in found:
+        weight.data[...] = array
+    for stream, state in zip(streams, states, strict=True):
+        stream.bit_generator.state = state
+    return epochs
+
+
+def _remember(archive: _archive.Archive, optimizer: optimizers.Optimizer) -> None:
+    """Give an optimizer what one like it remembered."""
+    stored = [name for name in archive.arrays if name.startswith("optimizer/")]
+    if stored:
+        store = {name.removeprefix("optimizer/"): archive.array(name) for name in stored}
+        optimizer.load_own_variables(store)
 
 
 def load_weights(model: Sequential, path: str | PathLike[str], skip_mismatch: bool) -> None:
@@ -126,9 +190,7 @@ def load(
             weight.data[...] = array
         if compiled and document["compile_config"] is not None:
             model.compile_from_config(document["compile_config"])
-            stored = [n for n in archive.arrays if n.startswith("optimizer/")]
-            if stored and model.optimizer is not None:
-                store = {n.removeprefix("optimizer/"): archive.array(n) for n in stored}
+            if model.optimizer is not None:
                 model.optimizer.build(model.trainable_weights)
-                model.optimizer.load_own_variables(store)
+                _remember(archive, model.optimizer)
     return model

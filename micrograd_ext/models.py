@@ -39,7 +39,8 @@ class Sequential:
         layers: the layers, without the `Input`.
         optimizer, loss: what `compile` was given.
         history: what the last `fit` returned.
-        stop_training: a callback sets it to end `fit` after the epoch.
+        stop_training: a callback sets it to end `fit` after the batch or epoch.
+        initial_epoch: the epoch that `fit` begins with; a callback may set it in `on_train_begin`.
 
     >>> from micrograd_ext import layers, utils
     >>> utils.set_random_seed(0)
@@ -64,6 +65,7 @@ class Sequential:
         self._loss_mean = Mean("loss")
         self.history: History | None = None
         self.stop_training = False
+        self.initial_epoch = 0
         self._programs = Programs()
         for layer in layers or ():
             self.add(layer)
@@ -322,10 +324,11 @@ class Sequential:
         self._bind(optimizer)
         logs: Logs = {}
         self.stop_training = False
+        self.initial_epoch = int(initial_epoch)
         runner = self._programs.runner(self, "fit", examples, size)
-        events.on_train_begin()
         try:
-            for epoch in range(int(initial_epoch), epochs):
+            events.on_train_begin()
+            for epoch in range(self.initial_epoch, epochs):
                 events.on_epoch_begin(epoch)
                 runner.reset()
                 order = _random.generator().permutation(len(examples[0])) if shuffle else None
@@ -334,7 +337,11 @@ class Sequential:
                     runner.train(first, n, order)
                     if events.follow_training:
                         events.on_train_batch_end(number, runner.logs())
+                        if self.stop_training:
+                            break
                 logs = runner.logs()
+                if math.isnan(logs["loss"]) and not self.stop_training:
+                    raise ValueError(_why_nan(epoch, examples, optimizer))
                 if checks is not None:
                     tests = self._programs.runner(self, "evaluate", checks, size)
                     found = self._evaluate(tests, len(checks[0]), size, events)
@@ -696,6 +703,23 @@ def _weights_of_classes(caller: str, y: Array, class_weight: Mapping[int, float]
             f"{caller}: class_weight: expected one class for each example, got y of shape {y.shape}"
         )
     return np.array([class_weight.get(int(each), 1.0) for each in classes], np.float32)
+
+
+def _why_nan(epoch: int, examples: Sequence[Array], optimizer: optimizers.Optimizer) -> str:
+    """What to say of a loss that is no number."""
+    for name, array in zip(("x", "y", "sample_weight"), examples, strict=False):
+        if array.dtype.kind == "f":
+            for first in range(0, len(array), 1024):
+                rows = array[first : first + 1024]
+                good = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+                if not good.all():
+                    at = first + int(good.argmin())
+                    return f"fit: {name}: expected finite numbers, got others in example {at}"
+    rate = optimizer.learning_rate
+    return (
+        f"fit: the loss of epoch {epoch + 1} is nan: expected a number; examples and labels are "
+        f"finite, so it may be steps that are too large: the learning rate is {rate:g}"
+    )
 
 
 def _spans(count: int, size: int) -> Iterator[tuple[int, int]]:

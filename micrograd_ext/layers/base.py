@@ -142,7 +142,7 @@ class Layer(Configured):
             self.build(input_shape)
             self.input_shape = (None, *input_shape[1:])
             self.built = True
-            if any(not inner.built for inner in self._inner()):
+            if any(not inner.built for inner in inner_layers(self)):
                 self._try(input_shape)  # they are built when they are called
 
     def build(self, input_shape: Shape) -> None:
@@ -181,21 +181,6 @@ class Layer(Configured):
             raise TypeError(f"{self.name}: call: expected it to return a Tensor, got {y!r}")
         return y.shape
 
-    def _inner(self) -> Iterator[Layer]:
-        """The layers that it is made of, each once."""
-        seen = {id(self)}
-        stack: list[Any] = [*vars(self).values()][::-1]
-        while stack:
-            value = stack.pop()
-            if id(value) in seen:
-                continue
-            if isinstance(value, Mapping | list | tuple):
-                seen.add(id(value))
-                stack += [*(value.values() if isinstance(value, Mapping) else value)][::-1]
-            elif hasattr(value, "trainable_weights"):
-                seen.add(id(value))
-                yield value
-
     def add_weight(
         self,
         shape: Sequence[int],
@@ -233,7 +218,10 @@ class Layer(Configured):
     @property
     def weights(self) -> list[Tensor]:
         """All weights, its own before those of the layers in it, trainable ones first."""
-        found = [*self._weights, *(weight for inner in self._inner() for weight in inner.weights)]
+        found = [
+            *self._weights,
+            *(weight for inner in inner_layers(self) for weight in inner.weights),
+        ]
         return list({id(weight): weight for weight in found}.values())
 
     @property
@@ -244,7 +232,7 @@ class Layer(Configured):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         self._trainable = bool(value)
-        for inner in self._inner():
+        for inner in inner_layers(self):
             inner.trainable = value
 
     @property
@@ -253,7 +241,10 @@ class Layer(Configured):
         if not self.trainable:
             return []
         own = [weight for weight in self._weights if weight.requires_grad]
-        found = [*own, *(weight for inner in self._inner() for weight in inner.trainable_weights)]
+        found = [
+            *own,
+            *(weight for inner in inner_layers(self) for weight in inner.trainable_weights),
+        ]
         return list({id(weight): weight for weight in found}.values())
 
     @property
@@ -266,7 +257,7 @@ class Layer(Configured):
     def losses(self) -> list[Tensor]:
         """What the regularizers add to the loss."""
         own = [penalty(weight) for weight, penalty in self._regularized]
-        return [*own, *(loss for inner in self._inner() for loss in inner.losses)]
+        return [*own, *(loss for inner in inner_layers(self) for loss in inner.losses)]
 
     def count_params(self) -> int:
         """How many numbers the weights hold."""
@@ -309,6 +300,22 @@ class Layer(Configured):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def inner_layers(layer: Layer) -> Iterator[Layer]:
+    """The layers that a layer is made of, each once."""
+    seen = {id(layer)}
+    stack: list[Any] = [*vars(layer).values()][::-1]
+    while stack:
+        value = stack.pop()
+        if id(value) in seen:
+            continue
+        if isinstance(value, Mapping | list | tuple):
+            seen.add(id(value))
+            stack += [*(value.values() if isinstance(value, Mapping) else value)][::-1]
+        elif hasattr(value, "trainable_weights"):
+            seen.add(id(value))
+            yield value
 
 
 @cache

@@ -1,0 +1,121 @@
+"""What a callback is: something told of each moment of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..models import Sequential
+
+__all__ = ["Callback", "CallbackList", "LambdaCallback", "Logs"]
+
+Logs = dict[str, float]
+
+
+class Callback:
+    """Subclass it and override the moments you care for; `logs` has the loss and the metrics.
+
+    `self.model.stop_training = True` ends training after the epoch.
+
+    >>> class Shout(Callback):
+    ...     def on_epoch_end(self, epoch, logs=None):
+    ...         print("epoch", epoch, "is over")
+    """
+
+    model: Sequential
+    params: dict[str, Any]
+
+    def set_model(self, model: Sequential) -> None:
+        """Called first, with the model that is trained."""
+        self.model = model
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Called second: 'epochs', 'steps' (batches an epoch), 'verbose'."""
+        self.params = params
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Before the first epoch."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """After the last epoch."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Before an epoch; the first is 0."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """After an epoch and its validation."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a batch; the first of an epoch is 0."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a batch; logs are means over the epoch so far."""
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Before an evaluation."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a batch of an evaluation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a batch of an evaluation."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """After an evaluation."""
+
+
+class CallbackList(Callback):
+    """Several callbacks as one: each moment goes to those that care for it.
+
+    Attributes:
+        follow_training, follow_tests: whether anybody cares for the end of a batch.
+    """
+
+    def __init__(
+        self, callbacks: Iterable[Callback], model: Sequential, params: dict[str, Any]
+    ) -> None:
+        self.callbacks = list(callbacks)
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"callbacks: expected Callback objects, got {callback!r}")
+            callback.set_model(model)
+            callback.set_params(params)
+        for moment in [name for name in vars(Callback) if name.startswith("on_")]:
+            setattr(self, moment, self._forward(moment))
+        self.follow_training = self._overridden("on_train_batch_end") != []
+        self.follow_tests = self._overridden("on_test_batch_end") != []
+
+    def _overridden(self, moment: str) -> list[Callback]:
+        """The callbacks that have a method of their own for it."""
+        nothing = getattr(Callback, moment)
+        found = []
+        for callback in self.callbacks:
+            method = getattr(callback, moment)
+            if getattr(method, "__func__", method) is not nothing:
+                found.append(callback)
+        return found
+
+    def _forward(self, moment: str) -> Callable[..., None]:
+        callbacks = self._overridden(moment)
+
+        def call(*arguments: Any) -> None:
+            for callback in callbacks:
+                getattr(callback, moment)(*arguments)
+
+        return call
+
+
+class LambdaCallback(Callback):
+    """Functions for the moments one cares for, by the names of `Callback`'s methods.
+
+    >>> callback = LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
+    """
+
+    def __init__(self, **moments: Callable[..., object] | None) -> None:
+        known = [name for name in vars(Callback) if name.startswith("on_")]
+        for name, function in moments.items():
+            if name not in known:
+                raise TypeError(f"LambdaCallback: expected one of {', '.join(known)}, got {name!r}")
+            if function is not None:
+                setattr(self, name, function)
