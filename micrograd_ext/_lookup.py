@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -216,12 +217,31 @@ def register_keras_serializable(
     return register
 
 
-def positive(what: str, value: Any) -> int:
-    """A whole number >= 1, from Python or numpy; ValueError for anything else.
+def whole(what: str, value: Any, least: int = 0) -> int:
+    """A whole number >= least, from Python or numpy; ValueError for anything else.
 
-    >>> positive("fit: epochs", 3)
+    >>> whole("fit: epochs", 3)
     3
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{what}: expected a whole number >= 1, got {value!r}")
+    good = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not good or value < least:
+        raise ValueError(f"{what}: expected a whole number >= {least}, got {value!r}")
     return int(value)
+
+
+def positive(what: str, value: Any) -> int:
+    """A whole number >= 1."""
+    return whole(what, value, 1)
+
+
+def at_least_0(what: str, value: Any, most: float = math.inf) -> float:
+    """A number from 0 to most; ValueError for anything else, and for nan.
+
+    >>> at_least_0("learning_rate", 0.5)
+    0.5
+    """
+    good = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not good or not 0 <= value <= most:
+        limit = ">= 0" if most == math.inf else f"from 0 to {most:g}"
+        raise ValueError(f"{what}: expected a number {limit}, got {value!r}")
+    return float(value)

@@ -9,11 +9,12 @@ import warnings
 from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import is_
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import ops
+from ._examples import Examples
 from ._fusion import fuse
 from .callbacks import Logs
 from .layers.base import Shape
@@ -25,7 +26,6 @@ from .tensor import Array, Tensor, no_grad
 if TYPE_CHECKING:
     from .models import Sequential
 
-Examples: TypeAlias = tuple[Array, ...]
 
 #: Attributes of an optimizer that change as it works; a program asks for them at every step.
 LIVE = {"iterations", "_rate", "variables", "_state"} | {

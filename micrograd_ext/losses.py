@@ -191,7 +191,7 @@ def sparse_categorical_crossentropy(
     if y_pred.ndim == 0:
         raise ValueError(f"{caller}: y_pred: expected an axis of classes, got a number")
     classes = y_pred.shape[axis]
-    shape = tuple(np.delete(y_pred.shape, axis))
+    shape = tuple(np.delete(y_pred.shape, axis).tolist())
     if given.ndim == y_pred.ndim and given.shape[-1:] == (1,):
         given = given[..., 0]
     if given.shape != shape:
@@ -425,3 +425,12 @@ def get(identifier: Any) -> LossFunction:
         made: LossFunction = make("loss", CLASSES, identifier)
         return made
     return find("loss", FUNCTIONS, identifier)
+
+
+def name_of(loss: LossFunction) -> str:
+    """What a loss is called.
+
+    >>> name_of(MeanSquaredError())
+    'mean_squared_error'
+    """
+    return str(getattr(loss, "name", None) or getattr(loss, "__name__", type(loss).__name__))

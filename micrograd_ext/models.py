@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import _keeping, _random, losses, optimizers
-from ._lookup import custom_object_scope, make, name_of, positive, serialize
+from ._examples import Examples, check_labels, examples_for, why_nan
+from ._lookup import custom_object_scope, make, name_of, positive, serialize, whole
 from ._runners import Programs, Runner, make_program
 from ._summary import print_summary
 from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger
@@ -67,6 +68,8 @@ class Sequential:
         self.stop_training = False
         self.initial_epoch = 0
         self._programs = Programs()
+        if isinstance(layers, Layer) or not isinstance(layers or (), Iterable):
+            raise TypeError(f"{self.name}: layers: expected a list of layers, got {layers!r}")
         for layer in layers or ():
             self.add(layer)
 
@@ -244,7 +247,7 @@ class Sequential:
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: str | int = "auto",
-        callbacks: Sequence[Callback] | None = None,
+        callbacks: Callback | Sequence[Callback] | None = None,
         validation_split: float = 0.0,
         validation_data: Sequence[TensorLike] | None = None,
         shuffle: bool = True,
@@ -278,7 +281,7 @@ class Sequential:
             or each other.
         """
         optimizer, _ = self._compiled("fit")
-        examples = self._data("fit", x, y, sample_weight, class_weight)
+        examples = examples_for(self, "fit", x, y, sample_weight, class_weight)
         checks = None
         if not 0 <= validation_split < 1:
             raise ValueError(
@@ -289,12 +292,13 @@ class Sequential:
                 raise ValueError(
                     "fit: validation_data: expected a pair (x, y) or (x, y, sample_weight)"
                 )
-            checks = self._data("fit: validation_data", *validation_data)
-            if checks[1].shape[1:] != examples[1].shape[1:]:
-                raise ValueError(
-                    f"fit: validation_data: y: expected examples like those of shape "
-                    f"{examples[1].shape}, got {checks[1].shape}"
-                )
+            checks = examples_for(self, "fit: validation_data", *validation_data)
+            for name, trained, tested in zip("xy", examples, checks, strict=False):
+                if trained.shape[1:] != tested.shape[1:]:
+                    raise ValueError(
+                        f"fit: validation_data: {name}: expected examples like those of shape "
+                        f"{trained.shape}, got {tested.shape}"
+                    )
         elif validation_split:
             rest = math.floor(len(examples[0]) * (1 - validation_split))
             if rest == 0:
@@ -305,26 +309,25 @@ class Sequential:
             checks = tuple(array[rest:] for array in examples)
             examples = tuple(array[:rest] for array in examples)
         size = 32 if batch_size is None else positive("fit: batch_size", batch_size)
-        epochs = positive("fit: epochs", epochs)
-        if isinstance(initial_epoch, bool) or not isinstance(initial_epoch, int | np.integer):
-            raise ValueError(
-                f"fit: initial_epoch: expected a whole number >= 0, got {initial_epoch!r}"
-            )
+        epochs = whole("fit: epochs", epochs)
+        initial_epoch = whole("fit: initial_epoch", initial_epoch)
         level = _verbosity("fit", verbose)
-        self._prepare(examples)
+        self._prepare("fit", examples)
+        if checks is not None:
+            self._prepare("fit: validation_data", checks)
 
         steps = -(-len(examples[0]) // size)
         self.history = history = History()
         bar = [ProgbarLogger()] if level else []
         events = CallbackList(
-            [*(callbacks or ()), *bar, history],
+            [*_listed(callbacks), *bar, history],
             self,
             {"epochs": epochs, "steps": steps, "verbose": level},
         )
         self._bind(optimizer)
         logs: Logs = {}
         self.stop_training = False
-        self.initial_epoch = int(initial_epoch)
+        self.initial_epoch = initial_epoch
         runner = self._programs.runner(self, "fit", examples, size)
         try:
             events.on_train_begin()
@@ -341,7 +344,7 @@ class Sequential:
                             break
                 logs = runner.logs()
                 if math.isnan(logs["loss"]) and not self.stop_training:
-                    raise ValueError(_why_nan(epoch, examples, optimizer))
+                    raise ValueError(why_nan(epoch, examples, optimizer.learning_rate))
                 if checks is not None:
                     tests = self._programs.runner(self, "evaluate", checks, size)
                     found = self._evaluate(tests, len(checks[0]), size, events)
@@ -361,7 +364,7 @@ class Sequential:
         batch_size: int | None = None,
         verbose: str | int = "auto",
         sample_weight: TensorLike | None = None,
-        callbacks: Sequence[Callback] | None = None,
+        callbacks: Callback | Sequence[Callback] | None = None,
         return_dict: bool = False,
     ) -> float | list[float] | Logs:
         """Loss and metrics on examples x with labels y, without training.
@@ -370,11 +373,11 @@ class Sequential:
         has none; with return_dict, a dict with their names. Arguments and errors as for `fit`.
         """
         self._compiled("evaluate")
-        examples = self._data("evaluate", x, y, sample_weight)
+        examples = examples_for(self, "evaluate", x, y, sample_weight)
         size = 32 if batch_size is None else positive("evaluate: batch_size", batch_size)
         level = _verbosity("evaluate", verbose)
-        self._prepare(examples)
-        followers = [*(callbacks or ()), *([ProgbarLogger()] if level else [])]
+        self._prepare("evaluate", examples)
+        followers = [*_listed(callbacks), *([ProgbarLogger()] if level else [])]
         params = {"epochs": 1, "steps": -(-len(examples[0]) // size), "verbose": level}
         events = CallbackList(followers, self, params)
         runner = self._programs.runner(self, "evaluate", examples, size)
@@ -394,8 +397,8 @@ class Sequential:
         Arguments and errors as for `fit`.
         """
         optimizer, _ = self._compiled("train_on_batch")
-        examples = self._data("train_on_batch", x, y, sample_weight, class_weight)
-        self._prepare(examples)
+        examples = examples_for(self, "train_on_batch", x, y, sample_weight, class_weight)
+        self._prepare("train_on_batch", examples)
         self._bind(optimizer)
         count = len(examples[0])
         runner = self._programs.runner(self, "fit", examples, count)
@@ -429,10 +432,10 @@ class Sequential:
 
         verbose is Keras's and taken for its sake: nothing is shown.
         """
-        examples = self._data("predict", x)
+        examples = examples_for(self, "predict", x, labelled=False)
         size = 32 if batch_size is None else positive("predict: batch_size", batch_size)
         _verbosity("predict", verbose)
-        self._prepare(examples)
+        self._prepare("predict", examples)
         if len(examples[0]) == 0:
             return np.empty((0, *map(int, self.output_shape[1:])), np.float32)  # type: ignore[arg-type]
         runner = self._programs.runner(self, "predict", examples, size)
@@ -584,57 +587,12 @@ class Sequential:
         values = [logs["loss"], *(logs[metric.name] for metric in self._metrics)]
         return values if self._metrics else values[0]
 
-    def _data(
-        self,
-        caller: str,
-        x: TensorLike,
-        y: TensorLike | None = None,
-        sample_weight: TensorLike | None = None,
-        class_weight: Mapping[int, float] | None = None,
-    ) -> tuple[Array, ...]:
-        """x, y and weights as arrays of equal length; x of the shape that the model takes."""
-        found = self._arrays(caller, *((x,) if y is None else (x, y)))
-        if sample_weight is None and class_weight is None:
-            return found
-        weights = np.ones(len(found[0]), np.float32)
-        if class_weight is not None:
-            weights *= _weights_of_classes(caller, found[1], class_weight)
-        if sample_weight is not None:
-            given = np.asarray(sample_weight)
-            if given.dtype.kind not in "fiub" or given.shape not in (
-                weights.shape,
-                (*weights.shape, 1),
-            ):
-                raise ValueError(
-                    f"{caller}: sample_weight: expected a number for each of the "
-                    f"{len(weights)} examples, got shape {given.shape}, {given.dtype}"
-                )
-            weights *= given.reshape(weights.shape)
-        return *found, weights
-
-    def _arrays(self, caller: str, *arrays: TensorLike) -> tuple[Array, ...]:
-        found = tuple(np.asarray(array) for array in arrays)
-        for name, array in zip("xy", found, strict=False):
-            if array.dtype.kind not in "fiub":
-                raise TypeError(f"{caller}: {name}: expected numbers, got {array.dtype}")
-            if array.ndim == 0:
-                raise ValueError(f"{caller}: {name}: expected an array of examples, got a number")
-        x = found[0]
-        if not self._takes(x.shape):
-            raise ValueError(
-                f"{caller}: x: expected shape {self.input_shape} (None: any number of examples), "
-                f"got {x.shape}"
-            )
-        if len(found) > 1:
-            if len(x) != len(found[1]):
-                raise ValueError(f"{caller}: x has {len(x)} examples, but y has {len(found[1])}")
-            if len(x) == 0:
-                raise ValueError(f"{caller}: x: expected at least one example, got shape {x.shape}")
-        return found
-
-    def _prepare(self, examples: tuple[Array, ...]) -> None:
+    def _prepare(self, caller: str, examples: Examples) -> None:
+        """Build the model, if it is not yet, and look at the labels."""
         if not self.built:
             self.build(examples[0].shape)
+        if len(examples) > 1 and examples[1].shape[1:] == self.output_shape[1:]:
+            check_labels(caller, self.loss, examples[1])  # of another shape: the loss will object
 
     def _evaluate(self, runner: Runner, count: int, size: int, events: CallbackList) -> Logs:
         runner.reset()
@@ -690,36 +648,9 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
         return make("model", {"Sequential": Sequential}, json.loads(json_string))
 
 
-def _weights_of_classes(caller: str, y: Array, class_weight: Mapping[int, float]) -> Array:
-    """A weight for each example, of class numbers or one-hot labels."""
-    if not isinstance(class_weight, Mapping):
-        raise ValueError(
-            f"{caller}: class_weight: expected a dict from class numbers to weights, "
-            f"got {class_weight!r}"
-        )
-    classes = y.argmax(-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y), -1)[:, 0]
-    if classes.ndim != 1:
-        raise ValueError(
-            f"{caller}: class_weight: expected one class for each example, got y of shape {y.shape}"
-        )
-    return np.array([class_weight.get(int(each), 1.0) for each in classes], np.float32)
-
-
-def _why_nan(epoch: int, examples: Sequence[Array], optimizer: optimizers.Optimizer) -> str:
-    """What to say of a loss that is no number."""
-    for name, array in zip(("x", "y", "sample_weight"), examples, strict=False):
-        if array.dtype.kind == "f":
-            for first in range(0, len(array), 1024):
-                rows = array[first : first + 1024]
-                good = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
-                if not good.all():
-                    at = first + int(good.argmin())
-                    return f"fit: {name}: expected finite numbers, got others in example {at}"
-    rate = optimizer.learning_rate
-    return (
-        f"fit: the loss of epoch {epoch + 1} is nan: expected a number; examples and labels are "
-        f"finite, so it may be steps that are too large: the learning rate is {rate:g}"
-    )
+def _listed(callbacks: Callback | Sequence[Callback] | None) -> Sequence[Callback]:
+    """None, one or several, as several."""
+    return [callbacks] if isinstance(callbacks, Callback) else callbacks or ()
 
 
 def _spans(count: int, size: int) -> Iterator[tuple[int, int]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from . import ops
-from ._lookup import Configured, make
+from ._lookup import Configured, at_least_0, make
 from .tensor import Tensor
 
 __all__ = ["L1", "L1L2", "L2", "get"]
@@ -22,10 +22,7 @@ class L1L2(Configured):
     """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        for name, factor in (("l1", l1), ("l2", l2)):
-            if isinstance(factor, bool) or not isinstance(factor, int | float) or not factor >= 0:
-                raise ValueError(f"{name}: expected a number >= 0, got {factor!r}")
-        self.l1, self.l2 = float(l1), float(l2)
+        self.l1, self.l2 = at_least_0("l1", l1), at_least_0("l2", l2)
 
     def __call__(self, x: Tensor) -> Tensor:
         """The penalty for a weight, one number."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from micrograd_ext import Sequential, layers, losses, utils
+from micrograd_ext import Sequential, callbacks, layers, losses, optimizers, utils
 
 Array = npt.NDArray[Any]
 RANDOM = np.random.default_rng(8)
@@ -187,3 +187,79 @@ def test_wrong_arguments(case: str) -> None:
     call, message = WRONG[case]
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# ------------------------------------------------------------------ labels, and other bad calls
+
+
+ROWS = np.random.default_rng(8).random((6, 4)).astype(np.float32)
+GOOD = np.eye(3)[[0, 1, 2, 0, 1, 2]]
+
+
+def head(units: int, activation: str, loss: Any) -> Sequential:
+    model = Sequential([layers.Input((4,)), layers.Dense(units, activation)])
+    model.compile("sgd", loss)
+    return model
+
+
+@pytest.mark.parametrize("wrong", [GOOD * 2, GOOD - 0.5, GOOD * 0, np.where(GOOD, np.nan, GOOD)])
+def test_labels_that_are_no_probabilities(wrong: npt.NDArray[Any]) -> None:
+    y = GOOD.copy()
+    y[4] = wrong[4]
+    for loss in ("categorical_crossentropy", losses.CategoricalCrossentropy()):
+        model = head(3, "softmax", loss)
+        before = model.get_weights()
+        for call in ("fit", "evaluate", "train_on_batch"):
+            match = rf"{call}: y: expected one-hot labels, .*, as categorical_cross.* in example 4"
+            with pytest.raises(ValueError, match=match):
+                getattr(model, call)(ROWS, y)
+        with pytest.raises(ValueError, match="validation_data: y: expected one-hot labels"):
+            model.fit(ROWS, GOOD, validation_data=(ROWS, y), verbose=0)
+        for a, b in zip(before, model.get_weights(), strict=True):
+            np.testing.assert_array_equal(a, b)
+    head(3, "softmax", "mse").fit(ROWS, np.nan_to_num(y), verbose=0)
+    soft = (0.25 * GOOD + 0.25).astype(np.float16)
+    head(3, "softmax", "categorical_crossentropy").fit(ROWS, soft, verbose=0)
+
+
+def test_binary_labels_are_from_0_to_1() -> None:
+    model = head(1, "sigmoid", "binary_crossentropy")
+    model.fit(ROWS, [[0], [1], [0.5], [0], [1], [0]], verbose=0)
+    match = r"fit: y: expected labels from 0 to 1, as binary_crossentropy .* got 2 in example 1"
+    with pytest.raises(ValueError, match=match):
+        model.fit(ROWS, [[0], [2], [0], [0], [1], [0]], verbose=0)
+
+
+def test_no_epochs_and_single_callbacks() -> None:
+    model = head(3, "softmax", "categorical_crossentropy")
+    begun = []
+    note = callbacks.LambdaCallback(on_train_begin=lambda logs=None: begun.append(logs))
+    assert model.fit(ROWS, GOOD, epochs=0, callbacks=note, verbose=0).history == {}
+    assert len(begun) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda m: m.fit(ROWS, None), ValueError, "fit: y: expected a label for each"),
+        (lambda m: m.fit([[1], [2, 3]], GOOD), ValueError, "fit: x: expected an array of numbers"),
+        (lambda m: m.fit(ROWS, GOOD, initial_epoch=-1), ValueError, "initial_epoch: .* got -1"),
+        (lambda m: Sequential(layers.Dense(2)), TypeError, "layers: expected a list of layers"),
+        (lambda m: m.compile("sgd", "mse", "mae"), TypeError, "metrics: expected a list"),
+        (lambda m: optimizers.SGD("fast"), ValueError, "learning_rate: .* got 'fast'"),
+        (lambda m: optimizers.Adam(epsilon=None), ValueError, "epsilon: .* got None"),
+        (
+            lambda m: m.fit(ROWS, GOOD, validation_data=(ROWS[:, :2], GOOD)),
+            ValueError,
+            r"fit: validation_data: x: expected shape \(None, 4\)",
+        ),
+        (
+            lambda m: Sequential([layers.Dense(3)]).fit(ROWS, GOOD),
+            RuntimeError,
+            "fit: this model has no loss yet",
+        ),
+    ],
+)
+def test_bad_calls_are_named(call: Any, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        call(head(3, "softmax", "categorical_crossentropy"))

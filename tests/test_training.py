@@ -471,7 +471,7 @@ def test_build_starts_anew() -> None:
         (lambda: optimizers.SGD(momentum=-0.5), r"momentum: expected .*0 to 1, got -0\.5"),
         (lambda: optimizers.SGD(momentum=1.5), r"momentum: .*got 1\.5"),
         (lambda: optimizers.SGD(momentum=float("nan")), r"momentum: .*got nan"),
-        (lambda: optimizers.Adam(beta_1=1.0), r"beta_1: expected a number in \[0, 1\), got 1\.0"),
+        (lambda: optimizers.Adam(beta_1=1.0), r"beta_1: expected a number below 1, got 1\.0"),
         (lambda: optimizers.Adam(beta_1=-0.1), r"beta_1: .*got -0\.1"),
         (lambda: optimizers.Adam(beta_2=1), r"beta_2: .*got 1"),
         (lambda: optimizers.Adam(beta_2=float("nan")), r"beta_2: .*got nan"),
@@ -948,7 +948,7 @@ def test_inputs_stay_as_they_are() -> None:
 
 # ------------------------------------------------------------------ wrong inputs
 
-X, Y = np.zeros((6, 4)), np.zeros((6, 3))
+X, Y = np.zeros((6, 4)), np.eye(3)[[0, 1, 2] * 2]
 
 WRONG: dict[str, tuple[Callable[[Sequential], Any], type[Exception], str]] = {
     "y of other classes": (
@@ -1011,7 +1011,7 @@ WRONG: dict[str, tuple[Callable[[Sequential], Any], type[Exception], str]] = {
         ValueError,
         r"evaluate: x: .*at least one example",
     ),
-    "epochs 0": (lambda m: m.fit(X, Y, epochs=0), ValueError, r"fit: epochs: .*>= 1, got 0"),
+    "epochs -1": (lambda m: m.fit(X, Y, epochs=-1), ValueError, r"fit: epochs: .*>= 0, got -1"),
     "epochs 1.5": (lambda m: m.fit(X, Y, epochs=1.5), ValueError, r"fit: epochs: .*got 1\.5"),
     "epochs True": (lambda m: m.fit(X, Y, epochs=True), ValueError, r"fit: epochs: .*got True"),
     "batch_size 0": (lambda m: m.fit(X, Y, 0), ValueError, r"fit: batch_size: .*>= 1, got 0"),

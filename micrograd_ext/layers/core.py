@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import activations, initializers, ops, regularizers
+from .._lookup import at_least_0
 from ..tensor import Array, Tensor
 from .base import Layer, Options, SameShape, Shape, count_of
 
@@ -224,9 +225,11 @@ class ReLU(SameShape):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        self.max_value = None if max_value is None else _at_least_0(self, "max_value", max_value)
-        self.negative_slope = _at_least_0(self, "negative_slope", negative_slope)
-        self.threshold = _at_least_0(self, "threshold", threshold)
+        self.max_value = (
+            None if max_value is None else at_least_0(f"{self.name}: max_value", max_value)
+        )
+        self.negative_slope = at_least_0(f"{self.name}: negative_slope", negative_slope)
+        self.threshold = at_least_0(f"{self.name}: threshold", threshold)
 
     def call(self, inputs: Tensor) -> Tensor:
         """The outputs of a batch."""
@@ -251,7 +254,7 @@ class LeakyReLU(SameShape):
 
     def __init__(self, negative_slope: float = 0.3, **options: Unpack[Options]) -> None:
         super().__init__(**options)
-        self.negative_slope = _at_least_0(self, "negative_slope", negative_slope)
+        self.negative_slope = at_least_0(f"{self.name}: negative_slope", negative_slope)
 
     def call(self, inputs: Tensor) -> Tensor:
         """The outputs of a batch."""
@@ -348,10 +351,3 @@ def _numbers(layer: Layer, argument: str, value: Any) -> Any:
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{layer.name}: {argument}: expected numbers, got {value!r}")
     return float(array) if array.ndim == 0 else array.astype(np.float32)
-
-
-def _at_least_0(layer: Layer, argument: str, value: Any) -> float:
-    good = isinstance(value, int | float | np.floating | np.integer) and not isinstance(value, bool)
-    if not good or not value >= 0:
-        raise ValueError(f"{layer.name}: {argument}: expected a number >= 0, got {value!r}")
-    return float(value)

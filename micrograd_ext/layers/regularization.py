@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _random, initializers, ops, regularizers
+from .._lookup import at_least_0
 from ..tensor import Tensor
 from .base import Layer, Options, SameShape, Shape
 
@@ -44,9 +45,7 @@ class Dropout(SameShape):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
-            raise ValueError(f"{self.name}: rate: expected a number from 0 to 1, got {rate!r}")
-        self.rate = float(rate)
+        self.rate = at_least_0(f"{self.name}: rate", rate, most=1)
         self.noise_shape = None if noise_shape is None else tuple(noise_shape)
         self.seed = seed
         self._random = None if seed is None else np.random.default_rng(seed)
@@ -121,14 +120,9 @@ class BatchNormalization(Layer):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
-        if not 0 <= momentum <= 1:
-            raise ValueError(
-                f"{self.name}: momentum: expected a number from 0 to 1, got {momentum!r}"
-            )
-        if not epsilon >= 0:
-            raise ValueError(f"{self.name}: epsilon: expected a number >= 0, got {epsilon!r}")
         self.axis = int(axis)
-        self.momentum, self.epsilon = float(momentum), float(epsilon)
+        self.momentum = at_least_0(f"{self.name}: momentum", momentum, most=1)
+        self.epsilon = at_least_0(f"{self.name}: epsilon", epsilon)
         self.center, self.scale = bool(center), bool(scale)
         self.beta_initializer = initializers.get(beta_initializer)
         self.gamma_initializer = initializers.get(gamma_initializer)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _kernels
-from .._lookup import Configured, config_of, make, serialize
+from .._lookup import Configured, at_least_0, config_of, make, serialize
 from ..tensor import Array, Tensor
 from . import schedules
 
@@ -50,8 +50,8 @@ class Optimizer(Configured):
         self.iterations = 0
         limits = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         for argument, value in {"weight_decay": weight_decay, **limits}.items():
-            if value is not None and not value >= 0:
-                raise ValueError(f"{argument}: expected a number >= 0 or None, got {value!r}")
+            if value is not None:
+                at_least_0(argument, value)
         if sum(value is not None for value in limits.values()) > 1:
             raise ValueError(f"expected one of {', '.join(limits)} at most, got {limits}")
         self.weight_decay = weight_decay
@@ -61,9 +61,7 @@ class Optimizer(Configured):
 
     def _start_rate(self, rate: float | schedules.LearningRateSchedule) -> None:
         if not isinstance(rate, schedules.LearningRateSchedule):
-            if not rate >= 0:
-                raise ValueError(f"learning_rate: expected a number >= 0, got {rate!r}")
-            rate = float(rate)
+            rate = at_least_0("learning_rate", rate)
         self._rate = rate
 
     @property
@@ -227,9 +225,7 @@ class SGD(Optimizer):
         name: str = "sgd",
     ) -> None:
         super().__init__(learning_rate, name, weight_decay, clipnorm, clipvalue, global_clipnorm)
-        if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum: expected a number from 0 to 1, got {momentum!r}")
-        self.momentum = momentum
+        self.momentum = at_least_0("momentum", momentum, most=1)
         self.nesterov = nesterov
         self.slots = 1 if momentum else 0
 
@@ -276,13 +272,11 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(learning_rate, name, weight_decay, clipnorm, clipvalue, global_clipnorm)
         for argument, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if not 0 <= beta < 1:
-                raise ValueError(f"{argument}: expected a number in [0, 1), got {beta!r}")
-        if not epsilon >= 0:
-            raise ValueError(f"epsilon: expected a number >= 0, got {epsilon!r}")
+            if at_least_0(argument, beta, most=1) == 1:
+                raise ValueError(f"{argument}: expected a number below 1, got {beta!r}")
         self.beta_1 = beta_1
         self.beta_2 = beta_2
-        self.epsilon = epsilon
+        self.epsilon = at_least_0("epsilon", epsilon)
 
     def numbers(self) -> tuple[float, float, float]:
         """See `Optimizer.numbers`."""
@@ -365,12 +359,9 @@ class RMSprop(Optimizer):
         name: str = "rmsprop",
     ) -> None:
         super().__init__(learning_rate, name, weight_decay, clipnorm, clipvalue, global_clipnorm)
-        for argument, value in (("rho", rho), ("momentum", momentum)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"{argument}: expected a number from 0 to 1, got {value!r}")
-        if not epsilon >= 0:
-            raise ValueError(f"epsilon: expected a number >= 0, got {epsilon!r}")
-        self.rho, self.momentum, self.epsilon = rho, momentum, epsilon
+        self.rho = at_least_0("rho", rho, most=1)
+        self.momentum = at_least_0("momentum", momentum, most=1)
+        self.epsilon = at_least_0("epsilon", epsilon)
         self.centered = bool(centered)
         self.slots = 1 + (momentum > 0) + self.centered
 

@@ -1,0 +1,136 @@
+"""What is handed to a model: examples, labels and weights as arrays that fit it and each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from . import losses
+from .tensor import Array, TensorLike
+
+if TYPE_CHECKING:
+    from .models import Sequential
+
+#: x, then y and weights if there are any; as many rows in each.
+Examples: TypeAlias = tuple[Array, ...]
+
+ROWS = 1024  # looked at together, so that nothing of the size of all of them is made
+TOLERANCE = 1e-3  # of labels that are probabilities, in float32 at least
+
+
+def examples_for(
+    model: Sequential,
+    caller: str,
+    x: TensorLike,
+    y: TensorLike | None = None,
+    sample_weight: TensorLike | None = None,
+    class_weight: Mapping[int, float] | None = None,
+    labelled: bool = True,
+) -> Examples:
+    """x, y and weights as arrays of equal length; x of the shape that the model takes.
+
+    labelled: whether there have to be labels.
+
+    Raises TypeError or ValueError, which name the caller's argument.
+    """
+    images = _array(caller, "x", x)
+    if not model._takes(images.shape):
+        raise ValueError(
+            f"{caller}: x: expected shape {model.input_shape} (None: any number of examples), "
+            f"got {images.shape}"
+        )
+    if not labelled:
+        return (images,)
+    if y is None:
+        raise ValueError(f"{caller}: y: expected a label for each of the examples, got None")
+    labels = _array(caller, "y", y)
+    if len(images) != len(labels):
+        raise ValueError(f"{caller}: x has {len(images)} examples, but y has {len(labels)}")
+    if len(images) == 0:
+        raise ValueError(f"{caller}: x: expected at least one example, got shape {images.shape}")
+    if sample_weight is None and class_weight is None:
+        return images, labels
+    weights = np.ones(len(images), np.float32)
+    if class_weight is not None:
+        weights *= _weights_of_classes(caller, labels, class_weight)
+    if sample_weight is not None:
+        given = np.asarray(sample_weight)
+        shapes = (weights.shape, (*weights.shape, 1))
+        if given.dtype.kind not in "fiub" or given.shape not in shapes:
+            raise ValueError(
+                f"{caller}: sample_weight: expected a number for each of the "
+                f"{len(weights)} examples, got shape {given.shape}, {given.dtype}"
+            )
+        weights *= given.reshape(weights.shape)
+    return images, labels, weights
+
+
+def _array(caller: str, name: str, given: TensorLike) -> Array:
+    try:
+        array = np.asarray(given)
+    except ValueError as error:  # rows of different lengths, for one
+        raise ValueError(f"{caller}: {name}: expected an array of numbers: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{caller}: {name}: expected numbers, got {array.dtype}")
+    if array.ndim == 0:
+        raise ValueError(f"{caller}: {name}: expected an array of examples, got a number")
+    return array
+
+
+def check_labels(caller: str, loss: Any, y: Array) -> None:
+    """Raise ValueError if labels have no meaning for a cross entropy; others take any numbers."""
+    categorical = loss is losses.categorical_crossentropy or (
+        isinstance(loss, losses.CategoricalCrossentropy) and loss.axis in (-1, y.ndim - 1)
+    )
+    binary = loss is losses.binary_crossentropy or isinstance(loss, losses.BinaryCrossentropy)
+    if not (categorical or binary):
+        return
+    for first in range(0, len(y), ROWS):
+        rows = y[first : first + ROWS]
+        good = (rows >= 0) & (rows <= 1)
+        if categorical:
+            good = good.all(axis=-1) & (abs(rows.sum(axis=-1, dtype=float) - 1) <= TOLERANCE)
+        if not good.all():
+            at = np.unravel_index(int(good.argmin()), good.shape)
+            expected = (
+                "one-hot labels, or probabilities that add up to 1"
+                if categorical
+                else "labels from 0 to 1"
+            )
+            raise ValueError(
+                f"{caller}: y: expected {expected}, as {losses.name_of(loss)} needs them, "
+                f"got {rows[at]} in example {first + at[0]}"
+            )
+
+
+def _weights_of_classes(caller: str, y: Array, class_weight: Mapping[int, float]) -> Array:
+    """A weight for each example, of class numbers or one-hot labels."""
+    if not isinstance(class_weight, Mapping):
+        raise ValueError(
+            f"{caller}: class_weight: expected a dict from class numbers to weights, "
+            f"got {class_weight!r}"
+        )
+    classes = y.argmax(-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y), -1)[:, 0]
+    if classes.ndim != 1:
+        raise ValueError(
+            f"{caller}: class_weight: expected one class for each example, got y of shape {y.shape}"
+        )
+    return np.array([class_weight.get(int(each), 1.0) for each in classes], np.float32)
+
+
+def why_nan(epoch: int, examples: Sequence[Array], learning_rate: float) -> str:
+    """What to say of a loss that is no number."""
+    for name, array in zip(("x", "y", "sample_weight"), examples, strict=False):
+        if array.dtype.kind == "f":
+            for first in range(0, len(array), ROWS):
+                rows = array[first : first + ROWS]
+                good = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+                if not good.all():
+                    at = first + int(good.argmin())
+                    return f"fit: {name}: expected finite numbers, got others in example {at}"
+    return (
+        f"fit: the loss of epoch {epoch + 1} is nan: expected a number; examples and labels are "
+        f"finite, so it may be steps that are too large: the learning rate is {learning_rate:g}"
+    )
