@@ -96,6 +96,70 @@ METRICS: list[tuple[str, dict[str, Any], str]] = [
     ("MeanAbsoluteError", {}, "numbers"),
 ]
 
+#: layers, shape of the inputs, optimizer, loss
+MODELS: dict[str, tuple[list[tuple[str, dict[str, Any]]], tuple[int, ...], str, str]] = {
+    "perceptron": (
+        [
+            ("Dense", {"units": 16, "activation": "relu"}),
+            ("Dense", {"units": 8, "activation": "relu"}),
+            ("Dense", {"units": 4, "activation": "softmax"}),
+        ],
+        (12,),
+        "adam",
+        "categorical_crossentropy",
+    ),
+    "LeNet": (
+        [
+            ("Conv2D", {"filters": 4, "kernel_size": 3, "activation": "relu"}),
+            ("MaxPooling2D", {}),
+            ("Conv2D", {"filters": 6, "kernel_size": 3, "activation": "relu"}),
+            ("MaxPooling2D", {}),
+            ("Flatten", {}),
+            ("Dense", {"units": 8, "activation": "relu"}),
+            ("Dense", {"units": 4, "activation": "softmax"}),
+        ],
+        (13, 13, 1),
+        "adam",
+        "categorical_crossentropy",
+    ),
+    "same": (
+        [
+            ("Rescaling", {"scale": 0.5}),
+            ("Conv2D", {"filters": 4, "kernel_size": 5, "padding": "same", "activation": "relu"}),
+            ("MaxPooling2D", {"padding": "same"}),
+            ("Conv2D", {"filters": 4, "kernel_size": 3, "strides": 2, "activation": "tanh"}),
+            ("Flatten", {}),
+            ("Dense", {"units": 4}),
+            ("Softmax", {}),
+        ],
+        (9, 9, 2),
+        "sgd",
+        "categorical_crossentropy",
+    ),
+    "normalized": (
+        [
+            ("Conv2D", {"filters": 4, "kernel_size": 3, "use_bias": False}),
+            ("BatchNormalization", {}),
+            ("LeakyReLU", {"negative_slope": 0.1}),
+            ("AveragePooling2D", {"pool_size": 2}),
+            ("GlobalAveragePooling2D", {}),
+            ("Dense", {"units": 4, "activation": "sigmoid"}),
+        ],
+        (8, 8, 1),
+        "rmsprop",
+        "binary_crossentropy",
+    ),
+    "regularized": (
+        [
+            ("Dense", {"units": 8, "activation": "tanh", "kernel_regularizer": "l2"}),
+            ("Dense", {"units": 4, "bias_regularizer": "l1", "kernel_regularizer": "l2"}),
+        ],
+        (6,),
+        "adamw",
+        "mean_squared_error",
+    ),
+}
+
 
 def weights_for(shapes: list[tuple[int, ...]], positive: bool) -> list[Array]:
     random = np.random.default_rng(1)
@@ -221,6 +285,29 @@ def metric_results(module: Any, number: int) -> dict[str, Array]:
     return {"results": np.array(found)}
 
 
+def trained(module: Any, name: str, **how: Any) -> dict[str, Array]:
+    """The losses of ten steps on one batch, then weights, outputs and what evaluate returns."""
+    parts, shape, optimizer, loss = MODELS[name]
+    model = module.Sequential([module.layers.Input(shape)])
+    for kind, arguments in parts:
+        model.add(getattr(module.layers, kind)(**arguments))
+    model.set_weights(
+        [
+            w if w.ndim < 2 else w / np.float32(np.sqrt(w[..., 0].size))
+            for w in weights_for([w.shape for w in model.weights], name == "normalized")
+        ]
+    )
+    model.compile(optimizer, loss, metrics=["mean_squared_error"], **how)
+    random = np.random.default_rng(4)
+    x = random.standard_normal((16, *shape), dtype=np.float32)
+    y = np.eye(4, dtype=np.float32)[random.integers(0, 4, 16)]
+    history = model.fit(x, y, batch_size=16, epochs=10, verbose=0).history
+    found = {f"w{i}": np.asarray(w) for i, w in enumerate(model.get_weights())}
+    found |= {key: np.array(values) for key, values in history.items()}
+    tests = model.evaluate(x, y, verbose=0)
+    return found | {"y": model.predict(x, verbose=0), "tests": np.array(tests)}
+
+
 def assert_like(found: dict[str, Array], expected: dict[str, Array]) -> None:
     assert found.keys() == expected.keys()
     for name, value in expected.items():
@@ -278,6 +365,16 @@ def test_metrics(number: int) -> None:
         assert_like(found, metric_results(keras, number))
 
 
+@pytest.mark.filterwarnings("ignore:.*runs layer by layer")
+@pytest.mark.parametrize("run_eagerly", [False, True])
+@pytest.mark.parametrize("name", MODELS)
+def test_models(name: str, run_eagerly: bool) -> None:
+    found = trained(micrograd_ext, name, run_eagerly=run_eagerly)
+    assert_like(found, stored(f"model {name} "))
+    if keras is not None:
+        assert_like(found, trained(keras, name))
+
+
 def write() -> None:
     """Ask Keras for all of it and write the file."""
     found = {
@@ -300,6 +397,11 @@ def write() -> None:
         f"metric {number} {name}": value
         for number in range(len(METRICS))
         for name, value in metric_results(keras, number).items()
+    }
+    found |= {
+        f"model {model} {name}": value
+        for model in MODELS
+        for name, value in trained(keras, model).items()
     }
     np.savez_compressed(STORED, **found)  # type: ignore[arg-type]
 
