@@ -72,21 +72,8 @@ class Runner:
     def loss(self, first: int, n: int, order: Array | None, y_pred: Tensor) -> Tensor:
         """The mean loss of a batch; loss and metrics see it."""
         model, y = self.model, self.batch(1, first, n, order)
-        assert model.loss is not None
         weights = self.batch(2, first, n, order) if len(self.examples) > 2 else None
-        if isinstance(model.loss, Loss):
-            each = model.loss(y, y_pred, sample_weight=weights)
-        else:
-            each = model.loss(y, y_pred)
-            if weights is not None:
-                each = reduced(each, weights, "none")
-        if each.shape[:1] not in ((), (len(y),)):
-            raise ValueError(
-                f"loss: expected one number, or one per example, got shape {each.shape}"
-            )
-        loss = ops.mean(each)
-        for penalty in model.losses:
-            loss = loss + penalty
+        loss = batch_loss(model, y, y_pred, weights)
         model._loss_mean.update_state(loss.data, sample_weight=len(y))
         for metric in model._metrics:
             metric.update_state(y, y_pred.data)
@@ -223,6 +210,23 @@ class Lowered(Runner):
             mean = self.model._loss_mean
             mean._total, mean._count = program.loss, program.seen
         return super().logs()
+
+
+def batch_loss(model: Sequential, y: Array, y_pred: Tensor, weights: Array | None = None) -> Tensor:
+    """The mean loss of a batch, each example's by its weight, and what regularizers add."""
+    assert model.loss is not None
+    if isinstance(model.loss, Loss):
+        each = model.loss(y, y_pred, sample_weight=weights)
+    else:
+        each = model.loss(y, y_pred)
+        if weights is not None:
+            each = reduced(each, weights, "none")
+    if each.shape[:1] not in ((), (len(y),)):
+        raise ValueError(f"loss: expected one number, or one per example, got shape {each.shape}")
+    loss = ops.mean(each)
+    for penalty in model.losses:
+        loss = loss + penalty
+    return loss
 
 
 def _is_accuracy(metric: MeanMetricWrapper) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from . import _keeping, _random, losses, optimizers
 from ._examples import Examples, check_labels, examples_for, why_nan
 from ._lookup import custom_object_scope, make, name_of, positive, serialize, whole
+from ._model_stepper import ModelStepper
 from ._runners import Programs, Runner, make_program
 from ._summary import print_summary
 from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger
@@ -420,6 +421,58 @@ class Sequential:
         """Loss and metrics of one batch, as `evaluate` returns them."""
         count = max(len(np.asarray(x)), 1) if np.ndim(x) else 1
         return self.evaluate(x, y, count, 0, sample_weight, return_dict=return_dict)
+
+    def stepper(
+        self,
+        x: TensorLike,
+        y: TensorLike,
+        sample_weight: TensorLike | None = None,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> ModelStepper:
+        """Walk through the backward pass of one batch by hand: what `train_on_batch` would do.
+
+        The batch goes through layer by layer, as in training: what `Dropout` draws is what the next
+        step of training is going to draw. The weights' grads are forgotten first, the walk fills
+        them in, and at its end they are those of that step: to the last bit of one that runs
+        eagerly, to rounding of a program's. Nothing else of the model changes, neither weights nor
+        optimizer, metrics or moving averages. Once the model is trained on, begin anew.
+
+        Arguments and errors as for `train_on_batch`.
+
+        Returns:
+            Printing it shows the layers; `step()`, `step_layer()` and `back()` walk, and more.
+
+        >>> from micrograd_ext import layers
+        >>> model = Sequential([layers.Input((2,)), layers.Dense(1, "relu", name="dense")])
+        >>> model.compile(loss="mse")
+        >>> model.set_weights([[[2.0], [1.0]], [1.5]])
+        >>> walk = model.stepper([[3.0, 4.0]], [[7.5]])
+        >>> walk.step_layer()
+        loss/mean.grad += loss/mean_1 turns 1 into 1 |1|   (None -> |1|)
+        loss/square.grad += loss/mean turns 1 |1| into 1x1 |1|   (None -> |1|)
+        loss/subtract.grad += loss/square turns 1x1 |1| into 1x1 |8|   (None -> |8|)
+        dense.grad += loss/subtract turns 1x1 |8| into 1x1 |8|   (None -> |8|)
+        >>> walk.step(2)
+        dense/add.grad += dense/relu turns 1x1 |8| into 1x1 |8|   (None -> |8|)
+        dense/matmul.grad += dense/add turns 1x1 |8| into 1x1 |8|   (None -> |8|)
+        >>> walk
+        layer           output  |data|  |grad|  |grad| of weights       edges
+        loss            scalar  16      1                               4 of 4
+        dense           1x1     |11.5|  |8|     kernel None, bias None  2 of 4
+          dense/add     1x1     |11.5|  |8|                             relu
+          dense/matmul  1x1     |10|    |8|                             add
+          dense/bias    1       |1.5|   None                            add   <- next
+          dense/kernel  2x1     |2.24|  None                            matmul
+        x               1x2     |5|
+        >>> walk.run("dense/kernel")
+        dense/bias.grad += dense/add turns 1x1 |8| into 1 |8|   (None -> |8|)
+        dense/kernel.grad += dense/matmul turns 1x1 |8| into 2x1 |40|   (None -> |40|)
+        dense/kernel.grad = 2x1 |40| is complete
+        """
+        self._compiled("stepper")
+        examples = examples_for(self, "stepper", x, y, sample_weight, class_weight)
+        self._prepare("stepper", examples)
+        return ModelStepper(self, examples)
 
     def predict_on_batch(self, x: TensorLike) -> Array:
         """The outputs of one batch."""

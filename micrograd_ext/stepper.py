@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from . import graph
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Stepper"]
 
-MOST_PATHS = 100  # that `explain` writes out
 SHOWN = 8  # factors at each end of a long path
 
 
@@ -48,6 +48,8 @@ class Stepper:
     b.grad += d(e)/d(b) * d(e)/d(e) = 2 * 1 = 2    (0 -> 2)
     done: 2 edges
     """
+
+    most_paths = 100  # that `explain` writes out
 
     def __init__(self, root: Any, gradient: Any = None) -> None:
         self.root = root
@@ -125,10 +127,12 @@ class Stepper:
         target = None if until is None else self.find(until)
         while (step := self.next_edge) is not None:
             if target is not None and self._complete(target, step):
-                print(f"{self.labels[target]}.grad = {shown(target.grad)} is complete")
-                return
+                break
             self.step()
-        print(f"done: {self._place} edges")
+        if target is None:
+            print(f"done: {self._place} edges")
+        else:
+            print(f"{self.labels[target]}.grad = {shown(target.grad)} is complete")
 
     def finish(self) -> None:
         """Walk to the end."""
@@ -187,12 +191,12 @@ class Stepper:
         target = self.find(node)
         root, name = self.labels[self.root], self.labels[target]
         count = self._count_paths(target)
-        if count > MOST_PATHS:
+        if count > self.most_paths:
             print(f"d({root})/d({name}): {count:,} paths, too many to write out")
         else:
             print(f"d({root})/d({name}): {count} path{'s' if count != 1 else ''}")
         total: Any = 0.0
-        if count <= MOST_PATHS:
+        if count <= self.most_paths:
             for path in self._paths(target):
                 total = total + self._print_path(path)
             print(f"  sum = {shown(total)}")
@@ -207,15 +211,23 @@ class Stepper:
         """Print one path; return the product along it."""
         product: Any = self._start
         edges, locals_ = [], []
-        for node, slot in path:
-            message = list(node.sends(product))[slot]
-            local, product = (0.0, 0.0) if message is None else message
+        for node, slot, local, found in self._along(path):
+            product = found
             edges.append(f"d({self.labels[node]})/d({self.labels[node.inputs[slot]]})")
             if isinstance(local, float):
                 locals_.append(number(local))
         terms = [_product(factors) for factors in (edges, locals_) if factors]
         print("  " + " = ".join([*terms, shown(product)]))
         return product
+
+    def _along(self, path: list[tuple[Any, int]]) -> Iterator[tuple[Any, int, Any, Any]]:
+        """Each edge of a path, as (node, slot, local derivative, product so far)."""
+        product: Any = self._start
+        for node, slot in path:
+            # no further than this input: an op may send arrays that take long to compute
+            message = next(islice(node.sends(product), slot, None))
+            local, product = (0.0, 0.0) if message is None else message
+            yield node, slot, local, product
 
     def _count_paths(self, target: Any) -> int:
         ways = {target: 1}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,8 @@ def number(x: float) -> str:
 class Labels:
     """What to call the nodes: their own names; v1, v2, ... for those without, constants by value.
 
+    names: what to call some of them instead.
+
     >>> from micrograd_ext import Value
     >>> a = Value(2.0, name="a")
     >>> order = graph.topological_order(a * 3 + a)
@@ -38,14 +41,15 @@ class Labels:
     ['a', '3', 'v1', 'v2']
     """
 
-    def __init__(self, order: list[Any]) -> None:
+    def __init__(self, order: list[Any], names: Mapping[Any, str] | None = None) -> None:
         self._ranks = {node: i for i, node in enumerate(order)}
-        taken = {node.name for node in order if node.name}
+        own = {node: node.name for node in order if node.name} | dict(names or {})
+        taken = set(own.values())
         self._labels: dict[Any, str] = {}
         count = 0
         for node in order:
-            if node.name:
-                self._labels[node] = node.name
+            if node in own:
+                self._labels[node] = own[node]
             elif not node.inputs and np.ndim(node.data) == 0:
                 self._labels[node] = number(float(node.data))
             else:
