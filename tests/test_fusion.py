@@ -187,5 +187,6 @@ def test_nan_goes_through() -> None:
     x[0, 3, 3, 0] = np.nan
     model = network()
     model.compile("sgd", "categorical_crossentropy")
-    model.fit(x, y, verbose=0, callbacks=[Watch()])
+    with pytest.raises(ValueError, match="x: expected finite numbers"):
+        model.fit(x, y, verbose=0, callbacks=[Watch()])
     assert np.isnan(losses).all()

@@ -5,7 +5,7 @@ from typing import Any
 
 from .._lookup import custom_object_scope, make
 from .._lookup import serialize as _serialize
-from .base import Input, InputLayer, Layer
+from .base import Input, InputLayer, Layer, Shape
 from .convolution import (
     AveragePooling2D,
     AvgPool2D,
@@ -38,6 +38,7 @@ __all__ = [
     "ReLU",
     "Rescaling",
     "Reshape",
+    "Shape",
     "Softmax",
     "deserialize",
     "serialize",
