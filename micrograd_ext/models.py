@@ -152,12 +152,42 @@ class Sequential:
         """Copy the arrays into the weights; ValueError if number or shapes disagree."""
         assign(self.name, self.weights, weights)
 
-    def summary(self, print_fn: Callable[[str], object] | None = None) -> None:
+    def summary(
+        self,
+        line_length: int | None = None,
+        *,
+        print_fn: Callable[[str], object] | None = None,
+        show_trainable: bool = False,
+        layer_range: Sequence[str] | None = None,
+    ) -> None:
         """Print the layers, the shapes that come out of them and their parameters, as Keras does.
 
-        print_fn: gets the text, instead of the terminal.
+        Once `fit` has been called, the optimizer's numbers count as well.
+
+        Args:
+            line_length: characters to a line; as wide as the terminal, up to 88, if None.
+            print_fn: gets the text, instead of the terminal.
+            show_trainable: whether there is a column for whether training adjusts the weights.
+            layer_range: the first and the last layer to show: names, or regular expressions that
+                these begin with.
+
+        Raises:
+            ValueError: too few characters to a line, or no layer that layer_range fits.
+
+        >>> from micrograd_ext import layers
+        >>> model = Sequential([layers.Input((4,)), layers.Dense(2, name="out")], name="small")
+        >>> model.summary(line_length=50)
+        Model: "small"
+        ┏━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━┳━━━━━━━━━┓
+        ┃ Layer (type)        ┃ Output Shape   ┃ Param # ┃
+        ┡━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━╇━━━━━━━━━┩
+        │ out (Dense)         │ (None, 2)      │      10 │
+        └─────────────────────┴────────────────┴─────────┘
+         Total params: 10 (40.00 B)
+         Trainable params: 10 (40.00 B)
+         Non-trainable params: 0 (0.00 B)
         """
-        print_summary(self.name, self.layers, print_fn)
+        print_summary(self, line_length, print_fn, show_trainable, layer_range)
 
     @property
     def non_trainable_weights(self) -> list[Tensor]:
