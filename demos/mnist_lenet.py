@@ -12,7 +12,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _common import BLUE, ORANGE, has_matplotlib, save
+from _common import ORANGE, has_matplotlib, save
 
 import micrograd_ext
 from micrograd_ext import layers, models
@@ -83,27 +83,10 @@ def main(arguments: list[str] | None = None) -> None:
 
     if has_matplotlib():
         pictures = {
-            "mnist_lenet_curve.png": draw_curve(history.history),
+            "mnist_lenet_curve.png": history.plot(),
             "mnist_lenet_digits.png": draw_digits(x_test[..., 0], y_test, model.predict(x_test)),
         }
         save(pictures, options.out)
-
-
-def draw_curve(history: dict[str, list[float]]) -> Figure:
-    """Loss and accuracy by epoch, on the digits trained on and on the others."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - optional
-    from matplotlib.ticker import MaxNLocator  # noqa: PLC0415
-
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
-    for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        epochs = range(1, len(history[name]) + 1)
-        axes.plot(epochs, history[name], "o-", color=BLUE, label="training")
-        axes.plot(epochs, history[f"val_{name}"], "s--", color=ORANGE, label="test")
-        axes.set(xlabel="epoch", ylabel=name)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-        axes.legend()
-    return figure
 
 
 def draw_digits(images: Any, labels: Any, probabilities: Any) -> Figure:

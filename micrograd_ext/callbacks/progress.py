@@ -11,6 +11,9 @@ from typing import IO, TYPE_CHECKING
 from .base import Callback, Logs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
     from rich.progress import Progress
 
 __all__ = ["CSVLogger", "History", "ProgbarLogger"]
@@ -57,6 +60,41 @@ class History(Callback):
         """See `Callback`."""
         seconds = (self._trained or time.perf_counter()) - self._start
         self._epochs.append((epoch, seconds, dict(logs or {})))
+
+    def plot(self, metrics: Sequence[str] | None = None) -> Figure:
+        """Draw the loss and the metrics by epoch, in training and on validation data.
+
+        As the last line of a cell, a notebook shows it; else write it to a file:
+        `history.plot().savefig("curves.png")`. It needs no display.
+
+        Args:
+            metrics: which, e.g. ['loss', 'accuracy'], without 'val_'; all there are if None.
+
+        Raises:
+            ImportError: matplotlib is missing.
+            RuntimeError: nothing is recorded yet.
+            ValueError: metrics that are not recorded, or none.
+
+        >>> import numpy as np
+        >>> from micrograd_ext import Sequential, layers
+        >>> model = Sequential([layers.Input((1,)), layers.Dense(1)])
+        >>> model.compile(loss="mse")
+        >>> history = model.fit(np.ones((4, 1)), np.ones((4, 1)), epochs=3, verbose=0)
+        >>> figure = history.plot()
+        >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
+        ('epoch', 'loss')
+        """
+        from .._pictures import draw_curves  # noqa: PLC0415 - seldom needed
+
+        curves: dict[str, tuple[list[int], list[float]]] = {}
+        for epoch, _, logs in self._epochs:
+            for name, value in logs.items():
+                epochs, values = curves.setdefault(name, ([], []))
+                epochs.append(epoch + 1)
+                values.append(value)
+        if not curves:
+            raise RuntimeError("plot: nothing is recorded yet: `fit` does that")
+        return draw_curves(curves, metrics)
 
 
 class ProgbarLogger(Callback):
