@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _random
+from ._plot_model import plot_model
 from .tensor import TensorLike
 
-__all__ = ["set_random_seed", "to_categorical"]
+__all__ = ["plot_model", "set_random_seed", "to_categorical"]
 
 
 def to_categorical(x: TensorLike, num_classes: int | None = None) -> npt.NDArray[np.float64]:
