@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +12,6 @@ import pytest
 
 from micrograd_ext import get_num_threads, set_num_threads, utils
 from micrograd_ext.datasets import mnist
-
-DEMO = Path(__file__).parents[1] / "demos" / "mnist_lenet.py"
 
 LISTING = """
 from keras.datasets import mnist
@@ -122,43 +118,3 @@ def test_the_listing_on_mnist(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["test_acc"] >= 0.985
     assert found["test_loss"] < 0.05
     assert found["history"].history["accuracy"][-1] > 0.985
-
-
-@pytest.mark.skipif(not DEMO.exists(), reason="the demos are not part of an installed package")
-def test_the_demo(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    image = pytest.importorskip("matplotlib.image", reason="needs matplotlib to draw and to check")
-    monkeypatch.syspath_prepend(str(DEMO.parent))
-    demo = importlib.import_module("mnist_lenet")
-
-    out = tmp_path / "pictures"
-    demo.main(["--sample", "--epochs", "1", "--threads", "1", "--out", str(out)])
-
-    assert get_num_threads() == 1
-    printed = capsys.readouterr().out
-    assert printed.startswith("4,000 digits to learn from, 1,000 to test on.\n")
-    assert "Total params: 225,034 (879.04 KB)" in printed
-    assert "(None, 5, 5, 64)" in printed
-    score = r"accuracy: 0\.\d{4} - loss: \d\.\d{4}"
-    epoch = (
-        rf"^Epoch 1/1 - 63/63 - {TIME} - {score} - val_accuracy: (0\.\d+) - val_loss: (\d\.\d+)$"
-    )
-    validation = re.search(epoch, printed, re.MULTILINE)
-    assert validation, printed
-    test = re.search(r"^Test loss (\d\.\d{4}), test accuracy (0\.\d{4})$", printed, re.MULTILINE)
-    assert test, printed
-    assert test.groups() == validation.groups()[::-1]
-    assert float(test[2]) > 0.85
-    assert re.search(r"^Time per epoch \d+\.\d\d s \(median of 1, training only\)$", printed, re.M)
-
-    pictures = sorted(out.iterdir())
-    assert [file.name for file in pictures] == ["mnist_lenet_curve.png", "mnist_lenet_digits.png"]
-    for file in pictures:
-        assert f"Saved {file}\n" in printed
-        pixels = image.imread(file)
-        assert pixels.shape[0] > 300
-        assert pixels.shape[1] > 800
-        colours, counts = np.unique(pixels.reshape(-1, pixels.shape[2]), axis=0, return_counts=True)
-        assert len(colours) > 50, "there is something to see"
-        assert counts.max() < 0.99 * counts.sum()
