@@ -11,14 +11,13 @@ anew in every step, then replaying a recorded one.
 
 from __future__ import annotations
 
-import argparse
 import random
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from _common import BLUE, ORANGE, has_matplotlib, moons, save
+from _common import BLUE, ORANGE, has_matplotlib, moons, parse, parser, save
 
 from micrograd_ext import Value, record
 from micrograd_ext.nn import MLP
@@ -29,18 +28,17 @@ if TYPE_CHECKING:
 SEED = 1337
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Train in both ways, compare, draw."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=100, help="default: 100")
-    parser.add_argument("--out", metavar="FOLDER", default=".", help="where the picture goes")
-    options = parser.parse_args(arguments)
+def main(arguments: list[str] | None = None) -> dict[str, Any]:
+    """Train in both ways, compare, draw; returns what it prints."""
+    found = parser(__doc__, seed=SEED)
+    found.add_argument("--steps", type=int, default=100, help="default: 100")
+    options = parse(found, arguments)
     if options.steps < 1:
-        parser.error(f"--steps: expected 1 or more, got {options.steps}")
+        found.error(f"--steps: expected 1 or more, got {options.steps}")
 
-    x, y = moons(100, 0.1, SEED)
+    x, y = moons(100, 0.1, options.seed)
     y = 2 * y - 1  # -1 and 1
-    model = new_model()
+    model = new_model(options.seed)
     print(f"MLP(2, [16, 16, 1]), {len(model.parameters())} parameters, {len(x)} points\n")
 
     print("Building the graph in every step:")
@@ -48,7 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
     print(f"{1e3 * seconds:.2f} ms a step\n")
 
     print("Replaying a tape:")
-    again = new_model()
+    again = new_model(options.seed)
     losses_again, seconds_again = report(options.steps, train_tape(again, x, y, options.steps))
     print(f"{1e3 * seconds_again:.2f} ms a step, {seconds / seconds_again:.0f} times as fast")
     same = losses == losses_again and parameters(model) == parameters(again)
@@ -56,11 +54,12 @@ def main(arguments: list[str] | None = None) -> None:
 
     if has_matplotlib():
         save({"moons.png": draw(again, x, y, losses)}, options.out)
+    return {"same": same, "first": losses[0], "last": losses[-1]}
 
 
-def new_model() -> MLP:
+def new_model(seed: int = SEED) -> MLP:
     """Two inputs, two hidden layers of 16 ReLU neurons, one output: the sign is the class."""
-    random.seed(SEED)
+    random.seed(seed)
     return MLP(2, [16, 16, 1])
 
 
