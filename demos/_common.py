@@ -70,12 +70,15 @@ def parse(found: argparse.ArgumentParser, arguments: list[str] | None) -> argpar
 
 def load(options: argparse.Namespace) -> tuple[Array, Array, Array, Array]:
     """Images (N, 28, 28, 1) of 0..1 and labels (N,), to learn from and to test on."""
-    if options.fashion:
-        data = fashion_mnist.load_data(options.data)
-    elif options.sample or not (options.full or options.full_by_default):
-        data = mnist.load_sample()
-    else:
-        data = mnist.load_data(options.data)
+    try:
+        if options.fashion:
+            data = fashion_mnist.load_data(options.data)
+        elif options.sample or not (options.full or options.full_by_default):
+            data = mnist.load_sample()
+        else:
+            data = mnist.load_data(options.data)
+    except (FileNotFoundError, ValueError) as error:  # they say what to do
+        raise SystemExit(f"{error}") from None
     (x_train, y_train), (x_test, y_test) = data
     print(f"{len(x_train):,} images to learn from, {len(x_test):,} to test on.")
     x_train, x_test = (x[..., np.newaxis].astype("float32") / 255 for x in (x_train, x_test))
