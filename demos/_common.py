@@ -139,8 +139,8 @@ def draw_guesses(
     titles = []
     for i in chosen:
         right = guesses[i] == labels[i]
-        text = names[guesses[i]] if right else f"{names[guesses[i]]}, not {names[labels[i]]}"
-        titles.append(f"{text}\n{certainty[i]:.0%}")
+        guess, sure = names[guesses[i]], f"{certainty[i]:.0%}"
+        titles.append(f"{guess}\n{sure}" if right else f"{guess} {sure}\nnot {names[labels[i]]}")
     marked = {place for place, i in enumerate(chosen) if guesses[i] != labels[i]}
     title = "The first 30 test images and the guesses; below, the surest mistakes"
     return draw_images(4, 10, images[chosen], titles, marked, title)
