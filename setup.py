@@ -29,19 +29,40 @@ except ImportError:
     ) from None
 
 
+#: 'address,undefined' or 'thread': checks compiled in, for tools/sanitize.
+SANITIZE = os.environ.get("MICROGRAD_EXT_SANITIZE", "")
+
+
+def quick_where_cython_wrote_it(compile_one):
+    """The compiler's method, for builds with checks: their code takes a minute to optimise."""
+
+    def compile_quickly(obj, src, ext, cc_args, extra_postargs, pp_opts):
+        if not src.startswith("csrc"):
+            extra_postargs = [*extra_postargs, "-O0"]
+        compile_one(obj, src, ext, cc_args, extra_postargs, pp_opts)
+
+    return compile_quickly
+
+
 class BuildKernels(build_ext):
-    """build_ext that optimises."""
+    """build_ext that optimises, or that puts checks in."""
 
     def build_extensions(self):
         """Choose flags for the compiler at hand, then build."""
+        flags, links = ["-std=gnu11", "-O3", "-fno-math-errno", "-pthread"], ["-pthread"]
         if self.compiler.compiler_type == "msvc":
-            flags = ["/O2", "/std:c11"]
-        else:
-            flags = ["-std=gnu11", "-O3", "-fno-math-errno", "-pthread"]
+            flags, links = ["/O2", "/std:c11"], []
+        if SANITIZE:
+            checks = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"]
+            flags += [*checks, "-O1", "-g", "-DMG_SANITIZE"]
+            # Python's own flags let sums wrap: overflow would not be seen, and building takes longer
+            flags += ["-fno-wrapv", "-fno-var-tracking", "-fno-omit-frame-pointer"]
+            links += checks
+            self.compiler._compile = quick_where_cython_wrote_it(self.compiler._compile)
         for extension in self.extensions:  # cythonize made copies: those above are not built
             extension.extra_compile_args += flags
+            extension.extra_link_args += links
             if self.compiler.compiler_type != "msvc":
-                extension.extra_link_args += ["-pthread"]
                 if extension.name in (tape.name, engine.name):
                     # the engine and the tape shall give the same bits as engine.py interpreted
                     extension.extra_compile_args += ["-ffp-contract=off"]

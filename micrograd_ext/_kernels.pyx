@@ -221,7 +221,16 @@ cdef int look(str name, x, matrix *to) except -1:
 
 
 cdef object spare = empty(0, UINT8)  # the last scratch: memory that is new to the process is slow
-cdef Py_ssize_t SPARE = 2**24  # what is larger goes back to the system
+
+cdef extern from *:
+    """
+    #ifdef MG_SANITIZE
+    #define MG_SPARE 0 // none: each call's is as large as it says, and what goes beyond it is seen
+    #else
+    #define MG_SPARE (1 << 24)
+    #endif
+    """
+    Py_ssize_t SPARE "MG_SPARE"  # a scratch that is larger goes back to the system
 
 
 cdef object take_scratch(Py_ssize_t size, void **to):
