@@ -55,17 +55,16 @@ class BuildKernels(build_ext):
         if SANITIZE:
             checks = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"]
             flags += [*checks, "-O1", "-g", "-DMG_SANITIZE"]
-            # Python's own flags let sums wrap: overflow would not be seen, and building takes longer
+            # Python's flags let sums wrap: overflow would go unseen, and building takes longer
             flags += ["-fno-wrapv", "-fno-var-tracking", "-fno-omit-frame-pointer"]
             links += checks
             self.compiler._compile = quick_where_cython_wrote_it(self.compiler._compile)
         for extension in self.extensions:  # cythonize made copies: those above are not built
             extension.extra_compile_args += flags
             extension.extra_link_args += links
-            if self.compiler.compiler_type != "msvc":
-                if extension.name in (tape.name, engine.name):
-                    # the engine and the tape shall give the same bits as engine.py interpreted
-                    extension.extra_compile_args += ["-ffp-contract=off"]
+            if extension.name in (tape.name, engine.name) and self.compiler.compiler_type != "msvc":
+                # the engine and the tape shall give the same bits as engine.py interpreted
+                extension.extra_compile_args += ["-ffp-contract=off"]
         super().build_extensions()
 
 

@@ -11,19 +11,36 @@ import ast
 import doctest
 import inspect
 import itertools
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from numpy.lib.stride_tricks import sliding_window_view
+from twins import (
+    NOT_KERNELS,
+    RANDOM,
+    Geometry,
+    adam,
+    adam_twin,
+    conv2d_dw_twin,
+    conv2d_dx_twin,
+    conv2d_relu_pool_dw_twin,
+    conv2d_relu_pool_dx_twin,
+    conv2d_relu_pool_twin,
+    conv2d_twin,
+    fenced,
+    max_pool2d_dx_twin,
+    max_pool2d_twin,
+    numbers,
+    public_functions,
+    relu_twin,
+    results,
+    run_python,
+    tolerance,
+)
 
 from micrograd_ext import _kernels
 
@@ -35,7 +52,6 @@ THREADS = (1, 2, 3)
 # Around every vector width there is, in numbers: 2 to 16; the last are several vectors and a tail.
 CHANNELS = (1, 2, 3, 4, 5, 7, 8, 9, 11, 15, 16, 17, 29, 53)
 WIDE = (64, 69, 133)
-RANDOM = np.random.default_rng(7)
 # What the kernels think worth starting threads for; cases meant to be threaded have to be larger.
 WORTH_THREADS = 200_000
 
@@ -57,37 +73,6 @@ class Row(NamedTuple):
     kernel: Callable[..., Any]
     twin: Callable[..., Any]
     cases: Callable[[], Iterator[Case]]
-
-
-def tolerance(dtype: npt.DTypeLike, length: int) -> float:
-    """How far off a sum of `length` products may be, as a share of the sum of their sizes.
-
-    Each addition errs by half an eps at most, up or down: a random walk. Nothing added, no error.
-    """
-    return float(np.finfo(dtype).eps * (2 + np.sqrt(length))) if length else 0.0
-
-
-def numbers(*shape: int) -> Array:
-    """Normally distributed float64 numbers that float32 holds exactly."""
-    return RANDOM.standard_normal(shape, dtype=np.float32).astype(np.float64)
-
-
-def fenced(x: Array, dtype: npt.DTypeLike) -> Array:
-    """x (if real, as dtype), read-only, with NaN around it, begun one number off a 64-byte line."""
-    dtype = dtype if x.dtype.kind == "f" else x.dtype
-    line = 64 // np.dtype(dtype).itemsize
-    outside = np.nan if x.dtype.kind == "f" else np.iinfo(x.dtype).max
-    room = np.full(x.size + 4 * line, outside, dtype)
-    begin = line + -room.ctypes.data % 64 // room.itemsize + 1
-    inside = room[begin : begin + x.size].reshape(x.shape)
-    inside[...] = x
-    inside.flags.writeable = False
-    return inside
-
-
-def results(value: Any) -> tuple[Array, ...]:
-    """What a kernel returned, as a tuple."""
-    return value if isinstance(value, tuple) else (value,)
 
 
 def absolute(case: Case) -> list[Array]:
@@ -123,102 +108,6 @@ def sum_rows_cases() -> Iterator[Case]:
     )
     for m, n in sizes:
         yield Case((numbers(m, n),), {}, m)
-
-
-class Geometry(NamedTuple):
-    """Shapes and settings of a convolution or of a pooling."""
-
-    n: int
-    h: int
-    w: int
-    c: int
-    kh: int
-    kw: int
-    f: int
-    strides: tuple[int, int]
-    padding: str
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {"strides": self.strides, "padding": self.padding}
-
-    @property
-    def output(self) -> tuple[int, int, int, int]:
-        rows, cols = (len(starts) for starts in self.starts())
-        return self.n, rows, cols, self.f
-
-    def starts(self) -> tuple[range, range]:
-        """Where the windows begin, in rows and in columns of the image; below 0: in the padding."""
-        return tuple(
-            window_starts(size, window, stride, self.padding)
-            for size, window, stride in zip(
-                (self.h, self.w), (self.kh, self.kw), self.strides, strict=True
-            )
-        )
-
-
-def window_starts(size: int, window: int, stride: int, padding: str) -> range:
-    """Where the windows begin along an axis, by TensorFlow's notes on padding."""
-    if padding == "valid":
-        return range(0, size - window + 1, stride)
-    total = max(window - (size % stride or stride), 0)
-    return range(-(total // 2), size - total // 2, stride)
-
-
-def padded(x: Array, starts: tuple[range, range], kh: int, kw: int) -> Array:
-    """Images (N, H, W, C) with all the zeros that windows reach."""
-    around = [
-        (-begin[0], max(begin[-1] + window - size, 0))
-        for begin, window, size in zip(starts, (kh, kw), x.shape[1:3], strict=True)
-    ]
-    return np.pad(x, [(0, 0), *around, (0, 0)])
-
-
-def geometry(x: Sequence[int], w: Sequence[int], strides: Any, padding: str) -> Geometry:
-    n, height, width, c = x
-    return Geometry(n, height, width, c, w[0], w[1], w[3], strides, padding)
-
-
-def conv2d_twin(x: Array, w: Array, bias: Any = None, *, strides: Any, padding: str) -> Array:
-    """np.pad, a view of all windows, einsum."""
-    kh, kw = w.shape[:2]
-    starts = geometry(x.shape, w.shape, strides, padding).starts()
-    windows = sliding_window_view(padded(x, starts, kh, kw), (kh, kw), axis=(1, 2))
-    windows = windows[:, :: strides[0], :: strides[1]]
-    y = np.einsum("nijcuv,uvcf->nijf", windows, w, optimize=True)
-    return y if bias is None else y + bias
-
-
-def taps(starts: tuple[range, range], kh: int, kw: int) -> Iterator[tuple[int, int, slice, slice]]:
-    """Each place (u, v) in the window with the padded image's rows and columns that it meets."""
-    for u, v in np.ndindex(kh, kw):
-        rows, cols = (
-            slice(place, place + begin[-1] - begin[0] + 1, begin.step)
-            for place, begin in zip((u, v), starts, strict=True)
-        )
-        yield u, v, rows, cols
-
-
-def conv2d_dx_twin(dy: Array, w: Array, images_shape: Any, *, strides: Any, padding: str) -> Array:
-    """Each tap scatters its product with dy over a padded image, which is then cropped."""
-    kh, kw = w.shape[:2]
-    starts = geometry(images_shape, w.shape, strides, padding).starts()
-    top, left = -starts[0][0], -starts[1][0]
-    dx = padded(np.zeros(images_shape), starts, kh, kw)
-    for u, v, rows, cols in taps(starts, kh, kw):
-        dx[:, rows, cols] += dy @ w[u, v].T
-    return dx[:, top : top + images_shape[1], left : left + images_shape[2]]
-
-
-def conv2d_dw_twin(x: Array, dy: Array, kernel_shape: Any, *, strides: Any, padding: str) -> Array:
-    """Each tap gathers the pixels that it met."""
-    kh, kw, c, f = kernel_shape
-    starts = geometry(x.shape, kernel_shape, strides, padding).starts()
-    images = padded(x, starts, kh, kw)
-    dw = np.empty(kernel_shape)
-    for u, v, rows, cols in taps(starts, kh, kw):
-        dw[u, v] = images[:, rows, cols].reshape(-1, c).T @ dy.reshape(-1, f)
-    return dw
 
 
 KERNELS = ((1, 1), (1, 3), (2, 2), (3, 3), (5, 5))
@@ -286,42 +175,6 @@ def conv2d_dw_cases() -> Iterator[Case]:
         yield Case(arrays, settings, s.output[0] * s.output[1] * s.output[2])
 
 
-def pool2d_geometry(shape: Sequence[int], pool_size: Any, strides: Any, padding: str) -> Geometry:
-    return geometry(shape, (*pool_size, shape[3], shape[3]), strides, padding)
-
-
-def max_pool2d_twin(x: Array, pool_size: Any, *, strides: Any, padding: str) -> tuple[Array, Array]:
-    """A window at a time: np.argmax, which takes the first NaN, else the first of the largest."""
-    s = pool2d_geometry(x.shape, pool_size, strides, padding)
-    maxima, winner = np.empty(s.output), np.empty(s.output, np.int32)
-    for n, (i, row), (j, col) in itertools.product(range(s.n), *map(enumerate, s.starts())):
-        rows, cols = (
-            np.arange(max(start, 0), min(start + window, size))
-            for start, window, size in ((row, s.kh, s.h), (col, s.kw, s.w))
-        )
-        window = x[n][np.ix_(rows, cols)].reshape(-1, s.c)
-        places = ((rows - row)[:, None] * s.kw + (cols - col)).ravel()
-        best = np.argmax(window, axis=0)
-        maxima[n, i, j] = window[best, np.arange(s.c)]
-        winner[n, i, j] = places[best]
-    return maxima, winner
-
-
-def max_pool2d_dx_twin(
-    dy: Array, winner: Array, images_shape: Any, pool_size: Any, *, strides: Any, padding: str
-) -> Array:
-    """np.add.at, where the winner is a pixel of its window and of the image."""
-    s = pool2d_geometry(images_shape, pool_size, strides, padding)
-    rows, cols = (np.array(starts) for starts in s.starts())
-    n, i, j, q = np.indices(dy.shape)
-    p = rows[i] + winner // s.kw
-    r = cols[j] + winner % s.kw
-    real = (winner >= 0) & (winner < s.kh * s.kw) & (p >= 0) & (p < s.h) & (r >= 0) & (r < s.w)
-    dx = np.zeros(images_shape)
-    np.add.at(dx, (n[real], p[real], r[real], q[real]), dy[real])
-    return dx
-
-
 POOLS = ((1, 1), (2, 2), (3, 3), (2, 3), (3, 1))
 
 THREADED_POOLINGS = [
@@ -365,40 +218,6 @@ def max_pool2d_dx_cases() -> Iterator[Case]:
         winner = RANDOM.integers(low, high, s.output).astype(np.int32)
         settings = {"images_shape": (s.n, s.h, s.w, s.c), "pool_size": (s.kh, s.kw), **s.settings}
         yield Case((numbers(*s.output), winner), settings, s.kh * s.kw)
-
-
-def relu_twin(x: Array) -> Array:
-    return np.where(x <= 0, 0, x)
-
-
-def conv2d_relu_pool_twin(
-    x: Array, w: Array, bias: Any = None, *, pool_size: Any, strides: Any, padding: str
-) -> tuple[Array, Array]:
-    """One after the other, each by its own twin."""
-    z = relu_twin(conv2d_twin(x, w, bias, strides=strides, padding=padding))
-    y, winner = max_pool2d_twin(z, pool_size, strides=pool_size, padding="valid")
-    return y, np.where(y == 0, 255, winner).astype(np.uint8)
-
-
-def unpooled(dy: Array, winner: Array, s: Geometry, pool_size: Any) -> Array:
-    """The gradient of the convolution's output."""
-    return max_pool2d_dx_twin(
-        dy, winner.astype(int), s.output, pool_size, strides=pool_size, padding="valid"
-    )
-
-
-def conv2d_relu_pool_dx_twin(
-    dy: Array, winner: Array, w: Array, images_shape: Any, pool_size: Any, **how: Any
-) -> Array:
-    s = geometry(images_shape, w.shape, how["strides"], how["padding"])
-    return conv2d_dx_twin(unpooled(dy, winner, s, pool_size), w, images_shape, **how)
-
-
-def conv2d_relu_pool_dw_twin(
-    x: Array, dy: Array, winner: Array, kernel_shape: Any, pool_size: Any, **how: Any
-) -> tuple[Array, Array]:
-    dz = unpooled(dy, winner, geometry(x.shape, kernel_shape, **how), pool_size)
-    return conv2d_dw_twin(x, dz, kernel_shape, **how), dz.sum(axis=(0, 1, 2))
 
 
 # 2x2 windows of a 3x3 kernel's output: float32 kernels may go by Winograd.
@@ -507,22 +326,6 @@ def relu_dx_cases() -> Iterator[Case]:
         yield Case((numbers(*shape), special(*shape)), {}, 0)
 
 
-def adam(x: Array, dx: Array, m: Array, v: Array, **how: Any) -> tuple[Array, ...]:
-    """The kernel changes its arguments: give it copies."""
-    x, m, v = x.copy(), m.copy(), v.copy()
-    assert _kernels.adam(x, dx, m, v, **how) is None
-    return x, m, v
-
-
-def adam_twin(
-    x: Array, dx: Array, m: Array, v: Array, rate: float, epsilon: float, **betas: float
-) -> tuple[Array, ...]:
-    """Kingma and Ba's moving averages."""
-    m = betas["beta_1"] * m + (1 - betas["beta_1"]) * dx
-    v = betas["beta_2"] * v + (1 - betas["beta_2"]) * dx**2
-    return x - rate * m / (np.sqrt(v) + epsilon), m, v
-
-
 def adam_cases() -> Iterator[Case]:
     for shape in [*RELU_SHAPES, (40_000,)]:
         for rate in (-0.01, -3.0):  # negative: of positive numbers, all sums only grow
@@ -552,7 +355,6 @@ ROWS = {
     "adam": Row(adam, adam_twin, adam_cases),
     "relu_dx": Row(_kernels.relu_dx, lambda dy, y: np.where(y <= 0, 0, dy), relu_dx_cases),
 }
-NOT_KERNELS = {"isas", "get_num_threads", "set_num_threads", "config"}
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -1151,115 +953,6 @@ def test_results_too_large_for_memory_are_an_error() -> None:
         _kernels.conv2d_dw(one, one, (huge, huge, 1, 1), padding="same")
 
 
-# ------------------------------------------------------------------ threads
-
-
-@pytest.fixture
-def _threads_kept() -> Iterator[None]:
-    before = _kernels.get_num_threads()
-    yield
-    _kernels.set_num_threads(before)
-
-
-@pytest.mark.usefixtures("_threads_kept")
-def test_set_num_threads() -> None:
-    x, w = numbers(3, 20, 20, 8), numbers(3, 3, 8, 16)
-    expected = _kernels.conv2d(x, w, threads=1)
-    for threads in (1, np.int64(2), 5):
-        _kernels.set_num_threads(threads)
-        assert _kernels.get_num_threads() == threads
-        assert _kernels.config()["threads"] == threads
-        np.testing.assert_array_equal(_kernels.conv2d(x, w), expected)
-
-
-def test_threads_keep_to_their_own_scratch() -> None:
-    """Work long enough for threads to be in the same place at the same time, many times over."""
-    x, w = numbers(24, 28, 28, 8), numbers(3, 3, 8, 17)
-    a, b = numbers(600, 400), numbers(400, 200)
-    y = _kernels.conv2d(x, w, padding="same", threads=1)
-    for kernel, arrays, how in (
-        (_kernels.matmul, (a, b), {}),
-        (_kernels.conv2d, (x, w), {"padding": "same"}),
-        (_kernels.conv2d_dx, (y, w, x.shape), {"padding": "same"}),
-        (_kernels.conv2d_dw, (x, y, w.shape), {"padding": "same"}),
-    ):
-        expected = kernel(*arrays, **how, threads=1)
-        for threads in (2, 3, 8) * 5:
-            found = kernel(*arrays, **how, threads=threads)
-            np.testing.assert_array_equal(found, expected, err_msg=f"{kernel}, {threads} threads")
-
-
-def test_kernels_called_from_several_threads_at_once() -> None:
-    x, w = numbers(9, 20, 20, 8), numbers(3, 3, 8, 16)
-    expected = _kernels.conv2d(x, w)
-    dw = _kernels.conv2d_dw(x, expected, w.shape)
-
-    def work(threads: int) -> bool:
-        y = _kernels.conv2d(x, w, threads=threads)
-        return bool(
-            np.array_equal(y, expected)
-            and np.array_equal(_kernels.conv2d_dw(x, y, w.shape, threads=threads), dw)
-        )
-
-    with ThreadPoolExecutor(4) as pool:
-        assert all(pool.map(work, [1, 2, 3, 2] * 5))
-
-
-def run_python(code: str, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a new interpreter that finds the package we test."""
-    package = Path(_kernels.__file__).parents[1]
-    path = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
-    return subprocess.run(
-        [sys.executable, *options, "-c", code],
-        env={**os.environ, "PYTHONPATH": path, **environ},
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-
-
-FORK = """
-import multiprocessing, os, sys
-import numpy as np
-from micrograd_ext import _kernels
-
-x, w = np.random.default_rng(0).random((9, 20, 20, 8)), np.ones((3, 3, 8, 16))
-
-def work():
-    y = _kernels.conv2d(x, w, threads=3)
-    return y, _kernels.conv2d_dw(x, y, w.shape, threads=3)
-
-expected = work()
-
-def child(depth):
-    if not all(map(np.array_equal, work(), expected)):
-        os._exit(3)
-    if depth:
-        os._exit(run(depth - 1))
-    os._exit(0)
-
-def run(depth):
-    process = multiprocessing.get_context("fork").Process(target=child, args=(depth,))
-    process.start()
-    process.join(20)
-    if process.is_alive():
-        process.kill()
-        return 4
-    return process.exitcode
-
-status = run(1)
-assert all(map(np.array_equal, work(), expected))  # the parent still has its threads
-sys.exit(status)
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
-def test_forked_children_compute() -> None:
-    done = run_python(FORK, "-W", "ignore::DeprecationWarning")
-    assert done.returncode == 0, f"3: wrong, 4: hangs; got {done.returncode}\n{done.stderr}"
-
-
 # ------------------------------------------------------------------ what to run on
 
 SHOW_ISA = "from micrograd_ext import _kernels; print(_kernels.config()['isa'])"
@@ -1271,58 +964,6 @@ def test_config() -> None:
     assert config["isa"] in ISAS
     assert ISAS[-1] == "baseline"
     assert re.match(r"gcc \d+\.|clang \d+\.|msvc \d+|unknown C compiler", config["compiler"])
-
-
-COUNT_THREADS = """
-import os
-import numpy as np
-from micrograd_ext import _kernels
-before = len(os.listdir("/proc/self/task"))
-for _ in range(3):
-    _kernels.matmul(np.ones((200, 200)), np.ones((200, 200)), threads=3)
-print(len(os.listdir("/proc/self/task")) - before)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="/proc lists a process's threads")
-def test_kernels_start_threads_once() -> None:
-    """Without them every other test passes too: a build must not lose them unnoticed."""
-    assert run_python(COUNT_THREADS).stdout.strip() == "2"
-
-
-@pytest.mark.parametrize(
-    ("said", "expected"), [("3", "3"), ("1", "1"), ("4,2", "4"), ("", None), ("0", None)]
-)
-def test_threads_from_the_environment(said: str, expected: str | None) -> None:
-    if os.name != "posix":
-        pytest.skip("one thread there")
-    show = "from micrograd_ext import get_num_threads; print(get_num_threads())"
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    assert run_python(show, OMP_NUM_THREADS=said).stdout.strip() == (expected or str(cpus))
-
-
-TWO_CALLERS = """
-import threading
-import numpy as np
-from micrograd_ext import _kernels
-a = np.random.default_rng(0).random((150, 150))
-right = _kernels.matmul(a, a, threads=1)
-wrong = []
-def call():
-    for _ in range(300):
-        if not np.array_equal(_kernels.matmul(a, a, threads=3), right):
-            wrong.append(1)
-callers = [threading.Thread(target=call) for _ in range(4)]
-for caller in callers:
-    caller.start()
-for caller in callers:
-    caller.join()
-print(len(wrong))
-"""
-
-
-def test_several_python_threads_share_the_pool() -> None:
-    assert run_python(TWO_CALLERS).stdout.strip() == "0"
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -1354,14 +995,6 @@ def source(path: str) -> str:
     if not file.exists():
         pytest.skip(f"{path} is not beside the tests")
     return file.read_text(encoding="utf-8")
-
-
-def public_functions() -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in vars(_kernels).items()
-        if callable(value) and getattr(value, "__module__", "") == _kernels.__name__
-    }
 
 
 def test_header_and_pxd_agree() -> None:
