@@ -1,0 +1,46 @@
+"""How many cases the property tests and the calls of the boundary run, and how many have run.
+
+`--hypothesis-profile=long` runs many more; `quick`, the same ones every time, is the default.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("quick", max_examples=100, deadline=None, derandomize=True)
+settings.register_profile(
+    "long",
+    max_examples=6_000,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.load_profile("quick")  # the flag comes later, and is stronger
+
+
+class Ran(Counter[str]):
+    """Counts, short where hypothesis shows the arguments of a case that fails."""
+
+    def __repr__(self) -> str:
+        return "..."
+
+
+RAN = Ran()
+
+
+@pytest.fixture(scope="session")
+def ran() -> Counter[str]:
+    """Where tests count their cases, to be shown at the end."""
+    return RAN
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None] | None:
+    """Show the counts."""
+    if RAN:
+        terminalreporter.section(f"{RAN.total():,} random cases")
+        for name, cases in RAN.items():
+            terminalreporter.write_line(f"{cases:>9,} {name}")
