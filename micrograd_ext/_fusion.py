@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 from . import activations, ops
-from .layers import Conv2D, Layer, MaxPooling2D, ReLU, Softmax
+from .layers import Activation, Conv2D, Layer, MaxPooling2D, ReLU, Softmax
 from .layers.base import Shape
 from .tensor import Tensor
 
@@ -81,7 +81,8 @@ def _convolution_and_pooling(layers: Sequence[Layer]) -> ConvolutionAndPooling |
     if type(first) is not Conv2D:
         return None
     relu: Layer = first
-    if first.activation is activations.linear and rest and activation_of(rest[0]) is RELU:
+    alone = rest and type(rest[0]) in (Activation, ReLU)  # not another layer that ends with one
+    if first.activation is activations.linear and alone:
         relu = rest.pop(0)
     pooling = rest[0] if rest else None
     if activation_of(relu) is not RELU or type(pooling) is not MaxPooling2D:

@@ -240,8 +240,34 @@ def at_least_0(what: str, value: Any, most: float = math.inf) -> float:
     >>> at_least_0("learning_rate", 0.5)
     0.5
     """
-    good = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not good or not 0 <= value <= most:
+    number = _real(value)
+    if not 0 <= number <= most:
         limit = ">= 0" if most == math.inf else f"from 0 to {most:g}"
         raise ValueError(f"{what}: expected a number {limit}, got {value!r}")
-    return float(value)
+    return number
+
+
+def finite(what: str, value: Any) -> float:
+    """A number, neither infinite nor nan; ValueError for anything else.
+
+    >>> finite("offset", -1)
+    -1.0
+    """
+    number = _real(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{what}: expected a finite number, got {value!r}")
+    return number
+
+
+def _real(value: Any) -> float:
+    """A number as float64; nan for what is none, or too large."""
+    good = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    try:
+        return float(value) if good else math.nan
+    except OverflowError:
+        return math.nan
+
+
+def seed_or_none(value: Any) -> int | None:
+    """What starts a random stream: a whole number >= 0, or None for no stream of its own."""
+    return None if value is None else whole("seed", value)

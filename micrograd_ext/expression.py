@@ -67,6 +67,10 @@ def evaluate(text: str, values: Mapping[str, SupportsFloat]) -> Value:
       tanh(a*b
           ^
     """
+    if not isinstance(text, str):
+        raise TypeError(f"evaluate: text: expected a formula, got {type(text).__name__}")
+    if not isinstance(values, Mapping):
+        raise TypeError(f"evaluate: values: expected name -> number, got {type(values).__name__}")
     try:
         return _Formula(text, values).root()
     except (RecursionError, MemoryError):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from ._lookup import finite
 from .tensor import Array, Tensor, TensorLike, no_grad
 
 __all__ = ["gradcheck"]
@@ -43,6 +44,8 @@ def gradcheck(
     >>> gradcheck(lambda x, w: ops.tanh(x @ w), [[1.0, 2.0]], [[0.5], [-0.3]])
     True
     """
+    if not finite("gradcheck: eps", eps) > 0:
+        raise ValueError(f"gradcheck: eps: expected a number > 0, got {eps!r}")
     points = [Tensor(np.array(_data(x), np.float64)) for x in inputs]
     y = f(*points)
     if not isinstance(y, Tensor):

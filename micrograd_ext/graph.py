@@ -75,6 +75,8 @@ def topological_order(root: Node) -> list[Any]:
     >>> [node.name or node.op for node in topological_order(a * a + a)]
     ['a', '*', '+']
     """
+    if not isinstance(getattr(root, "inputs", None), tuple):
+        raise TypeError(f"expected a Value or a Tensor, got {type(root).__name__}")
     order: list[Any] = []
     seen = {root}
     path: list[tuple[Any, Iterator[Any]]] = [(root, iter(root.inputs))]

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import _random
-from ._lookup import Configured, make
+from ._lookup import Configured, make, seed_or_none
 from .tensor import Array
 
 __all__ = [
@@ -75,7 +75,7 @@ class _Random(Configured):
     """Drawn from the stream that `utils.set_random_seed` starts, or, with a seed, from its own."""
 
     def __init__(self, seed: int | None = None) -> None:
-        self.seed = seed
+        self.seed = seed_or_none(seed)
 
     def _generator(self) -> np.random.Generator:
         return _random.generator() if self.seed is None else np.random.default_rng(self.seed)

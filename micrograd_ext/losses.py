@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import ops
-from ._lookup import Configured, find, make, named
+from ._lookup import Configured, at_least_0, find, make, named
 from .tensor import Array, Tensor, TensorLike
 
 __all__ = [
@@ -99,6 +99,7 @@ def binary_crossentropy(
     """
     labels, y = _pair("binary_crossentropy", y_true, y_pred)
     if label_smoothing:
+        label_smoothing = at_least_0("label_smoothing", label_smoothing, 1)
         labels = labels * (1 - label_smoothing) + label_smoothing / 2
     if from_logits:  # max(y, 0) - t y + log(1 + e ** -|y|): no power overflows
         each = ops.relu(y) - labels * y + ops.log(1 + ops.exp(-ops.absolute(y)))
@@ -137,7 +138,9 @@ def categorical_crossentropy(
     """
     y_pred = y_pred if isinstance(y_pred, Tensor) else Tensor(y_pred, requires_grad=False)
     labels = _one_hot(y_true, y_pred)
+    axis = ops._axis(y_pred.shape, axis)
     if label_smoothing:
+        label_smoothing = at_least_0("label_smoothing", label_smoothing, 1)
         labels = labels * (1 - label_smoothing) + label_smoothing / y_pred.shape[axis]
     return -ops.sum(labels * _log_probabilities(y_pred, from_logits, axis), axis=axis)
 
@@ -190,6 +193,7 @@ def sparse_categorical_crossentropy(
     caller, given = "sparse_categorical_crossentropy", np.asarray(y_true)
     if y_pred.ndim == 0:
         raise ValueError(f"{caller}: y_pred: expected an axis of classes, got a number")
+    axis = ops._axis(y_pred.shape, axis)
     classes = y_pred.shape[axis]
     shape = tuple(np.delete(y_pred.shape, axis).tolist())
     if given.ndim == y_pred.ndim and given.shape[-1:] == (1,):
@@ -333,7 +337,7 @@ class BinaryCrossentropy(Loss):
     ) -> None:
         super().__init__(name, reduction)
         self.from_logits = from_logits
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = at_least_0("label_smoothing", label_smoothing, 1)
         self.axis = axis
 
     def call(self, y_true: TensorLike, y_pred: Tensor) -> Tensor:
@@ -361,7 +365,7 @@ class CategoricalCrossentropy(Loss):
     ) -> None:
         super().__init__(name, reduction)
         self.from_logits = from_logits
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = at_least_0("label_smoothing", label_smoothing, 1)
         self.axis = axis
 
     def call(self, y_true: TensorLike, y_pred: Tensor) -> Tensor:

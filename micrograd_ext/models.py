@@ -553,6 +553,8 @@ class Sequential:
 
         custom_objects: name -> class or function of one's own that the layers need.
         """
+        if not isinstance(config, Mapping) or not {"layers", "name"} <= {*config}:
+            raise ValueError(f"config: expected what get_config returned, got {config!r}")
         with custom_object_scope(custom_objects):
             return cls([deserialize(each) for each in config["layers"]], name=config["name"])
 
@@ -696,6 +698,8 @@ class Sequential:
 
 def save_model(model: Sequential, filepath: str | PathLike[str], overwrite: bool = True) -> None:
     """Write a model into one file; see `Sequential.save`."""
+    if not isinstance(model, Sequential):
+        raise TypeError(f"save_model: model: expected a Sequential, got {type(model).__name__}")
     model.save(filepath, overwrite)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import builtins
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -367,8 +368,9 @@ def softmax(x: TensorLike, axis: int = -1) -> Tensor:
         return y, lambda g: y * (g - (g * y).sum(axis, keepdims=True))
 
     x = x if isinstance(x, Tensor) else Tensor(x, requires_grad=False)
+    axis = _axis(x.shape or (1,), axis)  # numpy lets a number have one
     y = apply("softmax", row, (x,))
-    if axis in (-1, x.ndim - 1):
+    if axis == builtins.max(x.ndim - 1, 0):
         y.logits = x  # a cross entropy that finds them need not take logarithms of zeros
     return y
 
@@ -380,6 +382,7 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Result:
     >>> log_softmax(Tensor([0.0, -1000.0])).data
     array([    0., -1000.], dtype=float32)
     """
+    axis = _axis(x.shape or (1,), axis)
     y = x - x.max(axis, keepdims=True)
     y -= np.log(np.exp(y).sum(axis, keepdims=True))
     return y, lambda g: g - np.exp(y) * g.sum(axis, keepdims=True)
@@ -388,13 +391,21 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Result:
 # ---------------------------------------------------------------------------- reductions
 
 
+def _axis(shape: tuple[int, ...], axis: int) -> int:
+    """An axis of that shape, counted from the front."""
+    try:
+        found = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"axis: expected a whole number, got {axis!r}") from None
+    if not -len(shape) <= found < len(shape):
+        raise ValueError(f"axis {axis} is out of bounds for shape {shape}")
+    return found % len(shape)
+
+
 def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
     """The reduced axes, all of them for None, none twice, counted from the front."""
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple | list) else [axis]
-    for i in axes:
-        if not -x.ndim <= i < x.ndim:
-            raise ValueError(f"axis {i} is out of bounds for shape {x.shape}")
-    found = tuple(i % x.ndim for i in axes)
+    found = tuple([_axis(x.shape, i) for i in axes])
     if len(set(found)) < len(found):
         raise ValueError(f"axis: expected each axis once, got {axis}")
     return found
@@ -464,7 +475,7 @@ def batch_normalization(
     """
     x = x if isinstance(x, Tensor) else Tensor(x, requires_grad=False)
     along = [1] * x.ndim
-    along[axis] = -1
+    along[_axis(x.shape, axis)] = -1
     spread = sqrt(add(reshape(variance, along), float(epsilon)))
     factor = divide(1.0, spread) if scale is None else divide(reshape(scale, along), spread)
     y = multiply(subtract(x, reshape(mean, along)), factor)
@@ -781,6 +792,8 @@ def average_pool2d(
     array([6.5 , 6.75], dtype=float32)
     """
     x = _dense(images)
+    if x.ndim != 4:
+        raise ValueError(f"average_pool2d: images: expected 4 dimensions, got shape {x.shape}")
     one = np.ones((1, *x.shape[1:3], 1), x.dtype)
     # the winner is of no use here, but windows are checked and laid out as for the maximum
     shape = _kernels.max_pool2d(one, pool_size, strides=strides, padding=padding)[0].shape[1:3]

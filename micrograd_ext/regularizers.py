@@ -26,6 +26,7 @@ class L1L2(Configured):
 
     def __call__(self, x: Tensor) -> Tensor:
         """The penalty for a weight, one number."""
+        x = x if isinstance(x, Tensor) else Tensor(x, requires_grad=False)
         penalty = Tensor(0.0, dtype=x.dtype, requires_grad=False)
         if self.l1:
             penalty = penalty + self.l1 * ops.sum(ops.absolute(x))

@@ -170,6 +170,8 @@ class Stepper:
 
     def words(self, step: graph.Step) -> str:
         """A step as one line of text."""
+        if not isinstance(step, graph.Step):
+            raise TypeError(f"words: expected one of this walk's steps, got {type(step).__name__}")
         node, child = self.labels[step.node], self.labels[step.input]
         left = f"{child}.grad += d({node})/d({child}) * d({self.labels[self.root]})/d({node})"
         change = f"({shown(step.before)} -> {shown(step.after)})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import inspect
+import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeAlias
@@ -145,6 +146,8 @@ class Tensor:
 
     def sends(self, upstream: Array) -> Iterator[tuple[LinearMap, Array] | None]:
         """What goes to each input for a given gradient of this tensor; see `graph.Node`."""
+        if type(upstream) is not np.ndarray or upstream.shape != self.data.shape:
+            upstream = np.broadcast_to(_as_array(upstream, self.dtype), self.shape)
         for slot, (child, pull) in enumerate(zip(self.inputs, self.pullbacks, strict=True)):
             if pull is None:
                 yield None
@@ -330,16 +333,16 @@ class Tensor:
         return ops.getitem(self, index)
 
     def __lt__(self, other: TensorLike) -> Array:
-        return np.asarray(self.data < _plain(other))
+        return np.asarray(self.data < _comparable(other))
 
     def __le__(self, other: TensorLike) -> Array:
-        return np.asarray(self.data <= _plain(other))
+        return np.asarray(self.data <= _comparable(other))
 
     def __gt__(self, other: TensorLike) -> Array:
-        return np.asarray(self.data > _plain(other))
+        return np.asarray(self.data > _comparable(other))
 
     def __ge__(self, other: TensorLike) -> Array:
-        return np.asarray(self.data >= _plain(other))
+        return np.asarray(self.data >= _comparable(other))
 
     # ------------------------------------------------------------------ methods: see `ops`
 
@@ -510,6 +513,13 @@ def apply(symbol: str, row: Row, inputs: Sequence[TensorLike]) -> Tensor:
 
 def _plain(x: TensorLike) -> Any:
     return x.data if isinstance(x, Tensor) else x
+
+
+def _comparable(x: TensorLike) -> Any:
+    """What numpy can compare with: whole numbers beyond float64 are beyond all numbers in it."""
+    if isinstance(x, int) and x.bit_length() > 1023:
+        return math.inf if x > 0 else -math.inf
+    return _plain(x)
 
 
 def _constant(x: TensorLike, dtype: np.dtype[Any] | None) -> Tensor:

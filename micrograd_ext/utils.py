@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _random
+from ._lookup import whole
 from ._plot_model import plot_model
 from .tensor import TensorLike
 
@@ -57,8 +58,13 @@ def to_categorical(x: TensorLike, num_classes: int | None = None) -> npt.NDArray
 def set_random_seed(seed: int) -> None:
     """Make what follows repeatable: initial weights, shuffling, and Python's and numpy's `random`.
 
+    seed: a whole number from 0 to 2**32 - 1.
+
     >>> set_random_seed(812)
     """
+    if whole("set_random_seed: seed", seed) >= 2**32:
+        raise ValueError(f"set_random_seed: seed: expected a number below 2**32, got {seed}")
+    seed = int(seed)
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 - what user code may draw from
     _random.seed(seed)

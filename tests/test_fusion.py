@@ -40,6 +40,7 @@ def test_what_is_fused() -> None:
         FUSED,
         "Activation",
     ]
+    assert kinds(convolution(activation=None), convolution(), pool) == ["Conv2D", FUSED]
     for parts in (
         [convolution()],
         [convolution(), relu, pool],
@@ -47,6 +48,7 @@ def test_what_is_fused() -> None:
         [convolution(activation=None), pool],
         [convolution(activation=None), relu],
         [convolution(activation=None), layers.Activation("tanh"), pool],
+        [convolution(activation=None), layers.Dense(3, activation="relu"), pool],
         [convolution(activation=lambda x: x), pool],
         [convolution(), layers.MaxPooling2D(2, strides=1)],
         [convolution(), layers.MaxPooling2D(2, padding="same")],

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import _random, initializers, ops, regularizers
-from .._lookup import at_least_0
+from .._lookup import at_least_0, seed_or_none
 from ..tensor import Tensor
 from .base import Layer, Options, SameShape, Shape
 
@@ -47,8 +47,8 @@ class Dropout(SameShape):
         super().__init__(**options)
         self.rate = at_least_0(f"{self.name}: rate", rate, most=1)
         self.noise_shape = None if noise_shape is None else tuple(noise_shape)
-        self.seed = seed
-        self._random = None if seed is None else np.random.default_rng(seed)
+        self.seed = seed_or_none(seed)
+        self._random = None if seed is None else np.random.default_rng(self.seed)
 
     def build(self, input_shape: Shape) -> None:
         """Check that noise_shape fits; there are no weights."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .._lookup import Configured, make, positive
+from .._lookup import Configured, finite, make, positive, whole
 
 __all__ = [
     "CosineDecay",
@@ -44,9 +44,10 @@ class ExponentialDecay(LearningRateSchedule):
         staircase: bool = False,
         name: str = "ExponentialDecay",
     ) -> None:
-        self.initial_learning_rate = initial_learning_rate
+        self.initial_learning_rate = finite("initial_learning_rate", initial_learning_rate)
         self.decay_steps = positive("decay_steps", decay_steps)
-        self.decay_rate, self.staircase, self.name = decay_rate, staircase, name
+        self.decay_rate = finite("decay_rate", decay_rate)
+        self.staircase, self.name = staircase, name
 
     def __call__(self, step: int) -> float:
         """The rate for the step after `step` others."""
@@ -72,9 +73,10 @@ class InverseTimeDecay(LearningRateSchedule):
         staircase: bool = False,
         name: str = "InverseTimeDecay",
     ) -> None:
-        self.initial_learning_rate = initial_learning_rate
+        self.initial_learning_rate = finite("initial_learning_rate", initial_learning_rate)
         self.decay_steps = positive("decay_steps", decay_steps)
-        self.decay_rate, self.staircase, self.name = decay_rate, staircase, name
+        self.decay_rate = finite("decay_rate", decay_rate)
+        self.staircase, self.name = staircase, name
 
     def __call__(self, step: int) -> float:
         """The rate for the step after `step` others."""
@@ -101,12 +103,10 @@ class PolynomialDecay(LearningRateSchedule):
         cycle: bool = False,
         name: str = "PolynomialDecay",
     ) -> None:
-        self.initial_learning_rate, self.end_learning_rate = (
-            initial_learning_rate,
-            end_learning_rate,
-        )
+        self.initial_learning_rate = finite("initial_learning_rate", initial_learning_rate)
+        self.end_learning_rate = finite("end_learning_rate", end_learning_rate)
         self.decay_steps = positive("decay_steps", decay_steps)
-        self.power, self.cycle, self.name = power, cycle, name
+        self.power, self.cycle, self.name = finite("power", power), cycle, name
 
     def __call__(self, step: int) -> float:
         """The rate for the step after `step` others."""
@@ -167,9 +167,13 @@ class CosineDecay(LearningRateSchedule):
         warmup_target: float | None = None,
         warmup_steps: int = 0,
     ) -> None:
-        self.initial_learning_rate, self.alpha, self.name = initial_learning_rate, alpha, name
+        self.initial_learning_rate = finite("initial_learning_rate", initial_learning_rate)
+        self.alpha, self.name = finite("alpha", alpha), name
         self.decay_steps = positive("decay_steps", decay_steps)
-        self.warmup_target, self.warmup_steps = warmup_target, warmup_steps
+        self.warmup_target = (
+            None if warmup_target is None else finite("warmup_target", warmup_target)
+        )
+        self.warmup_steps = whole("warmup_steps", warmup_steps)
 
     def __call__(self, step: int) -> float:
         """The rate for the step after `step` others."""
