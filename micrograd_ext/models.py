@@ -107,6 +107,10 @@ class Sequential:
         Raises ValueError, and builds nothing, if a layer cannot take what comes to it, or the
         model is built for another shape.
         """
+        if not isinstance(input_shape, Sequence) or not input_shape:
+            raise ValueError(
+                f"{self.name}: build: expected a shape such as (None, 784), got {input_shape!r}"
+            )
         if self.built and not self._takes(input_shape):
             raise ValueError(
                 f"{self.name}: build: it is built for inputs of shape {self.input_shape}, "

@@ -546,7 +546,10 @@ def transpose(x: TensorLike, /, axes: Sequence[int] | None = None) -> Result:
     array([[1., 3.],
            [2., 4.]], dtype=float32)
     """
-    order = None if axes is None else np.argsort([i % x.ndim for i in axes])
+    order = None
+    if axes is not None:
+        axes = [_axis(x.shape, i) for i in axes]
+        order = np.argsort(axes)
     return x.transpose(axes), lambda g: g.transpose(order)
 
 

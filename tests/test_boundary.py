@@ -3,7 +3,7 @@
 Each call takes arguments that fit, of which some are swapped for others: wrong types, ranks, dtypes
 and values, arrays that are empty, huge (by a stride of 0), not finite, reversed, overlapping,
 read-only, in Fortran's order, unaligned, of the other byte order. What comes back is used, and
-differentiated. `--hypothesis-profile=long` makes more than 200,000 calls; MICROGRAD_EXT_SHOW_CALLS=1
+differentiated. `--hypothesis-profile=long` makes 288,000 calls; MICROGRAD_EXT_SHOW_CALLS=1
 (with -s) prints each before it is made, which tells the one that crashed.
 """
 
@@ -62,7 +62,7 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-CASES = 150 * settings().max_examples
+CASES = max(1_000, 4 * settings().max_examples)
 Random = random.Random
 
 #: What bad input may raise. Files: OSError; indices: IndexError; both where they say so.
@@ -140,24 +140,38 @@ def hollow() -> Iterator[int]:
 
 WEIRD: tuple[Callable[[Random], Any], ...] = (
     *(lambda rng, value=value: value for value in (
-        None, True, False, 0, 1, -1, 2, 3, 7, 255, 256, 2**31 - 1, 2**31, 2**63 - 1, 2**63, 2**64, -(2**31),
-        -(2**63), 10**400, 0.0, -0.0, 0.5, 1.5, -1.0, 1e-320, 1e308, math.nan, math.inf, -math.inf, 1j,
-        "", "relu", "same", "valid", "adam", "mse", "a" * 5000, "\0", "é\ud800", "1", b"x", bytearray(3),
-        Fraction(1, 3), Decimal("0.1"), Ellipsis, NotImplemented, slice(None), slice(3, 1, -1), range(3),
+        None, True, False, 0, 1, -1, 2, 3, 7, 255, 256, 2**31 - 1, 2**31, 2**63 - 1, 2**63, 2**64,
+        -(2**31),
+        -(2**63), 10**400, 0.0, -0.0, 0.5, 1.5, -1.0, 1e-320, 1e308, math.nan, math.inf,
+        -math.inf, 1j,
+        "", "relu", "same", "valid", "adam", "mse", "a" * 5000, "\0", "é\ud800", "1", b"x",
+        bytearray(3),
+        Fraction(1, 3), Decimal("0.1"), Ellipsis, NotImplemented, slice(None), slice(3, 1, -1),
+        range(3),
         datetime.date(2020, 1, 1), int, float, object, Tensor, np, len, lambda: None, lambda x: x,
-        lambda *x: None, print, np.float32(2), np.float64(0.25), np.int8(-3), np.uint64(2**63), np.bool_(True),
-        np.float32(np.nan), np.dtype("f4"), np.float32, "float32", "float64", "float16", "int8", "object",
+        lambda *x: None, print, np.float32(2), np.float64(0.25), np.int8(-3), np.uint64(2**63),
+        np.bool_(True),
+        np.float32(np.nan), np.dtype("f4"), np.float32, "float32", "float64", "float16", "int8",
+        "object",
         np.str_("same"), np.datetime64("NaT"),
     )),
     lambda rng: [], lambda rng: {}, lambda rng: set(), lambda rng: (), lambda rng: object(),
-    lambda rng: [1, 2], lambda rng: (2, 2), lambda rng: (0, 1), lambda rng: (1, 2, 3, 4), lambda rng: [[1.0, 2.0], [3.0]],
-    lambda rng: [[1.0, 2.0], [3.0, 4.0]], lambda rng: {"a": 1}, lambda rng: {1.5, 2}, lambda rng: hollow(),
-    lambda rng: [None], lambda rng: ["a", 1], lambda rng: (-1,), lambda rng: (2**62, 4), lambda rng: [Tensor(1.0)],
-    lambda rng: memoryview(b"abcd"), lambda rng: np.matrix([[1.0, 2.0]]), lambda rng: (1.5, 2), lambda rng: (None, 3),
-    lambda rng: Value(2.0), lambda rng: Tensor([1.0, 2.0]), lambda rng: Tensor(array(rng, plain=True)),
-    lambda rng: layers.Dense(2), lambda rng: losses.MeanSquaredError(), lambda rng: optimizers.SGD(),
-    lambda rng: optimizers.schedules.ExponentialDecay(0.1, 2, 0.5), lambda rng: Sequential([layers.Dense(1)]),
-    lambda rng: metrics.Mean(), lambda rng: callbacks.Callback(), lambda rng: initializers.HeNormal(),
+    lambda rng: [1, 2], lambda rng: (2, 2), lambda rng: (0, 1), lambda rng: (1, 2, 3, 4),
+    lambda rng: [[1.0, 2.0], [3.0]],
+    lambda rng: [[1.0, 2.0], [3.0, 4.0]], lambda rng: {"a": 1}, lambda rng: {1.5, 2},
+    lambda rng: hollow(),
+    lambda rng: [None], lambda rng: ["a", 1], lambda rng: (-1,), lambda rng: (2**62, 4),
+    lambda rng: [Tensor(1.0)],
+    lambda rng: memoryview(b"abcd"), lambda rng: np.matrix([[1.0, 2.0]]), lambda rng: (1.5, 2),
+    lambda rng: (None, 3),
+    lambda rng: Value(2.0), lambda rng: Tensor([1.0, 2.0]), lambda rng: Tensor(array(rng,
+    plain=True)),
+    lambda rng: layers.Dense(2), lambda rng: losses.MeanSquaredError(),
+    lambda rng: optimizers.SGD(),
+    lambda rng: optimizers.schedules.ExponentialDecay(0.1, 2, 0.5),
+    lambda rng: Sequential([layers.Dense(1)]),
+    lambda rng: metrics.Mean(), lambda rng: callbacks.Callback(),
+    lambda rng: initializers.HeNormal(),
     lambda rng: regularizers.L2(0.1), lambda rng: tape.record(Value(1.0) * 2),
     lambda rng: types.SimpleNamespace(shape=(1,), dtype="f4"),
     lambda rng: as_strided(np.arange(6.0), (3, 2), (8, 8)),  # rows that overlap
@@ -195,16 +209,12 @@ name_ = one_of(None, "one", "a b", "loss")
 switch = one_of(True, False)
 
 
-def tensor_like(rng):
-    return rng.choice(
-        (
-            array,
-            lambda r: Tensor(array(r, plain=True)),
-            lambda r: array(r, plain=True),
-            lambda r: [[1.0, 2.0]],
-            lambda r: 2.0,
-        )
-    )(rng)
+def tensor_like(rng: Random) -> Any:
+    kind = rng.randrange(5)
+    if kind < 3:
+        x = array(rng, plain=kind > 0)
+        return Tensor(x) if kind == 1 else x
+    return [[1.0, 2.0]] if kind == 3 else 2.0
 
 
 initializer_ = one_of("zeros", "glorot_uniform", "he_normal", None, np.ones)
@@ -212,32 +222,50 @@ regularizer_ = one_of(None, "l2", "l1", "l1_l2")
 
 #: By the name of a parameter: what fits.
 HINTS: dict[str, Callable[[Random], Any]] = {
-    **dict.fromkeys(("x", "x1", "x2", "images", "kernel", "condition", "moments", "mean", "variance", "offset", "y", "values"), tensor_like),
+    **dict.fromkeys(("x", "x1", "x2", "images", "kernel", "condition", "moments", "mean",
+    "variance", "offset", "y", "values"), tensor_like),
     **dict.fromkeys(("y_pred",), lambda rng: Tensor(np.abs(array(rng, (3, 4), plain=True)) % 1)),
-    **dict.fromkeys(("y_true",), lambda rng: rng.choice((np.eye(4, dtype="f4")[[0, 1, 3]], np.array([0, 1, 3]), [[0.0, 1, 0, 0]] * 3))),
+    **dict.fromkeys(("y_true",), lambda rng: rng.choice((np.eye(4, dtype="f4")[[0, 1, 3]],
+    np.array([0, 1, 3]), [[0.0, 1, 0, 0]] * 3))),
     "bias": one_of(None, np.zeros(3, "f4")),
     **dict.fromkeys(("axis", "axes"), axis_),
-    **dict.fromkeys(("keepdims", "from_logits", "use_bias", "center", "nesterov", "staircase", "cycle", "append", "save_best_only", "save_weights_only", "restore_best_weights", "trainable", "centered", "show_shapes", "requires_grad", "accumulate", "shuffle", "return_dict"), switch),
+    **dict.fromkeys(("keepdims", "from_logits", "use_bias", "center", "nesterov", "staircase",
+    "cycle", "append", "save_best_only", "save_weights_only", "restore_best_weights", "trainable",
+    "centered", "show_shapes", "requires_grad", "accumulate", "shuffle", "return_dict"), switch),
     **dict.fromkeys(("strides", "pool_size", "kernel_size"), pair),
     "padding": one_of("same", "valid"), "scale": one_of(1, 0.5, True, False),
     **dict.fromkeys(("units", "filters", "num_classes", "k"), whole(1, 6)),
     **dict.fromkeys(("shape", "newshape", "target_shape", "input_shape", "noise_shape"), shape_),
-    "activation": one_of(None, "relu", "tanh", "softmax", ops.sigmoid), "name": name_, "dtype": one_of("float32", "float64", None),
-    **{f"{each}_initializer": initializer_ for each in ("kernel", "bias", "beta", "gamma", "moving_mean", "moving_variance")},
+    "activation": one_of(None, "relu", "tanh", "softmax", ops.sigmoid), "name": name_,
+    "dtype": one_of("float32", "float64", None),
+    **{f"{each}_initializer": initializer_ for each in ("kernel", "bias", "beta", "gamma",
+    "moving_mean", "moving_variance")},
     **{f"{each}_regularizer": regularizer_ for each in ("kernel", "bias", "beta", "gamma")},
-    **dict.fromkeys(("rate", "momentum", "alpha", "label_smoothing", "epsilon", "beta_1", "beta_2", "rho", "decay_rate", "negative_slope", "factor", "threshold"), real(0.01, 0.99)),
-    **dict.fromkeys(("learning_rate", "initial_learning_rate"), one_of(0.1, 0.001, optimizers.schedules.ExponentialDecay(0.1, 3, 0.9))),
-    **dict.fromkeys(("clipnorm", "clipvalue", "global_clipnorm", "weight_decay"), one_of(None, None, 0.5)),
-    **dict.fromkeys(("x_min", "minval"), real(-2, 0)), **dict.fromkeys(("x_max", "maxval", "stddev", "value"), real(0.1, 2)),
-    **dict.fromkeys(("seed", "patience", "cooldown", "start_from_epoch", "decay_steps", "warmup_steps"), whole(0, 5)),
-    "identifier": one_of("relu", "mse", "adam", "zeros", "l2", "accuracy"), "monitor": one_of("loss", "val_loss", "accuracy"),
-    "mode": one_of("auto", "min", "max", "fan_in", "fan_avg"), "distribution": one_of("uniform", "truncated_normal"),
-    "reduction": one_of("sum", "none", "sum_over_batch_size", None), "index": one_of(0, -1, slice(1), (0, ...), [0, 0], None),
-    "xs": lambda rng: [array(rng, (2, 3), plain=True)] * 2, "boundaries": one_of([1, 2]), "verbose": one_of(0, 1, 2),
+    **dict.fromkeys(("rate", "momentum", "alpha", "label_smoothing", "epsilon", "beta_1",
+    "beta_2", "rho", "decay_rate", "negative_slope", "factor", "threshold"), real(0.01, 0.99)),
+    **dict.fromkeys(("learning_rate", "initial_learning_rate"), one_of(0.1, 0.001,
+    optimizers.schedules.ExponentialDecay(0.1, 3, 0.9))),
+    **dict.fromkeys(("clipnorm", "clipvalue", "global_clipnorm", "weight_decay"), one_of(None,
+    None, 0.5)),
+    **dict.fromkeys(("x_min", "minval"), real(-2, 0)), **dict.fromkeys(("x_max", "maxval",
+    "stddev", "value"), real(0.1, 2)),
+    **dict.fromkeys(("seed", "patience", "cooldown", "start_from_epoch", "decay_steps",
+    "warmup_steps"), whole(0, 5)),
+    "identifier": one_of("relu", "mse", "adam", "zeros", "l2", "accuracy"),
+    "monitor": one_of("loss", "val_loss", "accuracy"),
+    "mode": one_of("auto", "min", "max", "fan_in", "fan_avg"), "distribution": one_of("uniform",
+    "truncated_normal"),
+    "reduction": one_of("sum", "none", "sum_over_batch_size", None), "index": one_of(0, -1,
+    slice(1), (0, ...), [0, 0], None),
+    "xs": lambda rng: [array(rng, (2, 3), plain=True)] * 2, "boundaries": one_of([1, 2]),
+    "verbose": one_of(0, 1, 2),
     "batch_size": one_of(None, 1, 2, 3, 8), "epochs": one_of(1, 2), "initial_epoch": one_of(0, 1),
-    "validation_split": one_of(0.0, 0.5), "loss": one_of("mse", "categorical_crossentropy", losses.MeanAbsoluteError()),
-    "optimizer": one_of("adam", "sgd", "rmsprop"), "metrics": one_of(None, ["accuracy"], ["mse", "mae"]),
-    "path": one_of("file.mgx", "file.weights.mgx"), "filepath": one_of("file.mgx", "{epoch}.mgx", "w.weights.mgx"),
+    "validation_split": one_of(0.0, 0.5), "loss": one_of("mse", "categorical_crossentropy",
+    losses.MeanAbsoluteError()),
+    "optimizer": one_of("adam", "sgd", "rmsprop"), "metrics": one_of(None, ["accuracy"], ["mse",
+    "mae"]),
+    "path": one_of("file.mgx", "file.weights.mgx"), "filepath": one_of("file.mgx", "{epoch}.mgx",
+    "w.weights.mgx"),
     "filename": one_of("log.csv"), "backup_dir": one_of("backup"), "separator": one_of(","),
 }  # fmt: skip
 #: Where a large number is an order to work on and on, or to write as much.
@@ -342,13 +370,15 @@ def kernel_call(rng: Random) -> Call:
     winner = np.random.default_rng(rng.getrandbits(32)).integers(-9, 9, pooled.shape).astype("i4")
     byte = np.random.default_rng(rng.getrandbits(32)).integers(0, 256, small.shape).astype("u1")
     args: list[Any] = {
-        "matmul": [new(n, h), new(h, w)], "sum_rows": [new(h, w)], "conv2d": [images, kernel, new(f)],
+        "matmul": [new(n, h), new(h, w)], "sum_rows": [new(h, w)], "conv2d": [images, kernel,
+        new(f)],
         "conv2d_dx": [dy, kernel, images.shape], "conv2d_dw": [images, dy, kernel.shape],
         "max_pool2d": [images], "max_pool2d_dx": [pooled, winner, images.shape],
         "conv2d_relu_pool": [images, kernel, new(f)],
         "conv2d_relu_pool_dx": [small, byte, kernel, images.shape],
         "conv2d_relu_pool_dw": [images, small, byte, kernel.shape],
-        "relu": [images], "relu_dx": [images, images + 1], "adam": [*(new(h, w) for _ in range(4)), 0.1],
+        "relu": [images], "relu_dx": [images, images + 1], "adam": [*(new(h,
+        w) for _ in range(4)), 0.1],
     }.get(name, [])  # fmt: skip
     if name in NOT_KERNELS:
         how, args = {}, [rng.choice((1, 2, 3))] if name == "set_num_threads" else []
@@ -404,7 +434,10 @@ def method_of(
 
 
 OPERATORS = [
-    f"__{name}__" for name in ["add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "pow", "rpow", "matmul", "rmatmul", "neg", "abs", "getitem", "len", "iter", "float", "int", "bool", "repr", "str", "eq", "ne", "lt", "le", "gt", "ge", "hash", "array", "contains", "call", "copy", "deepcopy"]
+    f"__{name}__" for name in ["add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv",
+    "pow", "rpow", "matmul", "rmatmul", "neg", "abs", "getitem", "len", "iter", "float", "int",
+    "bool", "repr", "str", "eq", "ne", "lt", "le", "gt", "ge", "hash", "array", "contains",
+    "call", "copy", "deepcopy"]
 ]  # fmt: skip
 
 
@@ -413,7 +446,8 @@ def small_model(rng: Random) -> Sequential:
     parts: list[layers.Layer] = rng.choice(
         (
             lambda: [layers.Input((3,)), layers.Dense(4, "relu"), layers.Dense(2, "softmax")],
-            lambda: [layers.Input((6, 5, 1)), layers.Conv2D(2, 2, activation="relu"), layers.MaxPooling2D(), layers.Flatten(), layers.Dense(2)],
+            lambda: [layers.Input((6, 5, 1)), layers.Conv2D(2, 2, activation="relu"),
+            layers.MaxPooling2D(), layers.Flatten(), layers.Dense(2)],
             lambda: [layers.Dense(2), layers.BatchNormalization(), layers.Dropout(0.5)],
         )
     )()  # fmt: skip
@@ -465,9 +499,12 @@ def tensor_of(rng: Random) -> Tensor:
 def stepping_call(rng: Random) -> Call:
     one = rng.choice((value_of, tensor_of))(rng)
     targets: list[tuple[str, Any]] = [
-        ("views.graph_tree", views.graph_tree), ("views.graph_table", views.graph_table), ("views.to_dot", views.to_dot),
-        ("calculus.grad", calculus.grad), ("gradcheck", mg.gradcheck), ("record", tape.record), ("stepper", one.stepper),
-        ("evaluate", expression.evaluate), ("MLP", nn.MLP), ("Neuron", nn.Neuron), ("nn.Layer", nn.Layer),
+        ("views.graph_tree", views.graph_tree), ("views.graph_table", views.graph_table),
+        ("views.to_dot", views.to_dot),
+        ("calculus.grad", calculus.grad), ("gradcheck", mg.gradcheck), ("record", tape.record),
+        ("stepper", one.stepper),
+        ("evaluate", expression.evaluate), ("MLP", nn.MLP), ("Neuron", nn.Neuron), ("nn.Layer",
+        nn.Layer),
         ("stepper of a model", lambda *a, **k: small_model(rng).stepper(*a, **k)),
     ]  # fmt: skip
     if rng.random() < 0.4:
@@ -494,7 +531,9 @@ GROUPS: dict[str, Callable[[Random], Call]] = {
     "Value": method_of(value_of),
     "layers": from_module(layers, without=("Layer",)),
     "losses, metrics": from_module(losses, metrics, without=("Loss", "Metric")),
-    "optimizers, schedules": from_module(optimizers, optimizers.schedules, without=("Optimizer",)),
+    "optimizers, schedules": from_module(
+        optimizers, optimizers.schedules, without=("Optimizer", "LearningRateSchedule")
+    ),
     "initializers, regularizers": from_module(initializers, regularizers),
     "callbacks": from_module(callbacks),
     "models": model_call,
@@ -505,7 +544,7 @@ GROUPS: dict[str, Callable[[Random], Call]] = {
 }
 
 
-# ------------------------------------------------------------------ what is done with what comes back
+# ------------------------------------------------------------------ using what comes back
 
 
 def use(rng: Random, found: Any) -> None:
@@ -578,13 +617,13 @@ def test_any_call_works_or_says_why_not(group: str, ran: Counter[str]) -> None:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             call = GROUPS[group](rng)
-            if show:
+            if show:  # os.write: nothing is kept back when it crashes
                 os.write(2, f"{number} {call}\n".encode(errors="replace"))
             try:
                 use(rng, call.f(*call.args, **call.how))
                 worked += 1
             except DOCUMENTED as error:
-                if not str(error):
+                if not str(error) and not isinstance(error, MemoryError):
                     faults[call.name, "no words"] = f"{number} {call}: {error!r}"
             except Exception as error:
                 if not may_raise(call, error):
@@ -597,11 +636,15 @@ def test_any_call_works_or_says_why_not(group: str, ran: Counter[str]) -> None:
 
 
 def may_raise(call: Call, error: Exception) -> bool:
-    """Indices, files and models that are not compiled have errors of their own."""
+    """Indices, files, too large numbers and models not compiled have errors of their own."""
     if isinstance(error, RuntimeError):
-        return call.name.startswith("Sequential.") and "first" in str(error)
+        return "model" in str(error) and "first" in str(error)
     if isinstance(error, IndexError):
         return "getitem" in call.name
+    if isinstance(error, OverflowError):
+        return "too large" in str(error)
+    if isinstance(error, AssertionError):  # it says that a gradient is wrong
+        return call.name == "gradcheck"
     return isinstance(error, OSError)
 
 

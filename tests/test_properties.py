@@ -646,7 +646,9 @@ def outcome(
     model = Sequential([layers.Input(start), *map(layers.deserialize, stack)])
     for weight in model.weights:  # biases too
         weight.data[...] += 0.1 * rng.standard_normal(weight.shape)
-    model.compile(OPTIMIZERS[how["optimizer"]](), how["loss"], metrics=["mse"], run_eagerly=eagerly)
+    softmax = stack[-1]["config"]["activation"] == "softmax"  # cross entropy is for probabilities
+    loss = how["loss"] if softmax else "mse"
+    model.compile(OPTIMIZERS[how["optimizer"]](), loss, metrics=["mse"], run_eagerly=eagerly)
     x = (rng.standard_normal((how["examples"], *start)) * how["scale"]).astype(np.float32)
     classes = model.output_shape[-1]
     y = utils.to_categorical(rng.integers(0, classes, len(x)), classes).astype(np.float32)

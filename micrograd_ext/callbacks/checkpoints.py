@@ -53,7 +53,7 @@ class ModelCheckpoint(Monitor):
         initial_value_threshold: float | None = None,
     ) -> None:
         super().__init__(monitor, mode, 0.0)
-        self.filepath = os.fspath(filepath)
+        self.filepath = os.fsdecode(filepath)
         self.verbose = verbose
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
@@ -92,7 +92,7 @@ class ModelCheckpoint(Monitor):
                 self.best = current
         try:
             path = Path(self.filepath.format(epoch=number, **(logs or {})))
-        except (KeyError, IndexError) as error:
+        except (KeyError, IndexError, AttributeError) as error:
             raise ValueError(
                 f"ModelCheckpoint: filepath: expected epoch, {', '.join(logs or {})} in braces, "
                 f"got {self.filepath!r}"

@@ -138,6 +138,8 @@ class Layer(Configured):
 
     def ensure_built(self, input_shape: Shape) -> None:
         """Build for inputs of that shape, once."""
+        if len(input_shape) == 0:
+            raise ValueError(f"{self.name}: expected a batch of examples, got a number")
         if not self.built:
             self.build(input_shape)
             self.input_shape = (None, *input_shape[1:])

@@ -127,8 +127,6 @@ class Flatten(Layer):
 
     def call(self, inputs: Tensor) -> Tensor:
         """The outputs of a batch."""
-        if inputs.ndim == 0:
-            raise ValueError("Flatten: expected a batch of examples, got a number")
         return ops.reshape(inputs, (inputs.shape[0], math.prod(inputs.shape[1:])))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -120,6 +120,8 @@ class BatchNormalization(Layer):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
+        if isinstance(axis, bool) or not isinstance(axis, int | np.integer):
+            raise ValueError(f"{self.name}: axis: expected a whole number, got {axis!r}")
         self.axis = int(axis)
         self.momentum = at_least_0(f"{self.name}: momentum", momentum, most=1)
         self.epsilon = at_least_0(f"{self.name}: epsilon", epsilon)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .._lookup import Configured, finite, make, positive, whole
+from .._lookup import Configured, at_least_0, finite, make, positive, whole
 
 __all__ = [
     "CosineDecay",
@@ -106,7 +106,7 @@ class PolynomialDecay(LearningRateSchedule):
         self.initial_learning_rate = finite("initial_learning_rate", initial_learning_rate)
         self.end_learning_rate = finite("end_learning_rate", end_learning_rate)
         self.decay_steps = positive("decay_steps", decay_steps)
-        self.power, self.cycle, self.name = finite("power", power), cycle, name
+        self.power, self.cycle, self.name = at_least_0("power", power), cycle, name
 
     def __call__(self, step: int) -> float:
         """The rate for the step after `step` others."""
