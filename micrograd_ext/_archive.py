@@ -75,6 +75,26 @@ def write(
                 npy.write_array(member, np.asarray(array, order="C"), (1, 0), allow_pickle=False)
 
 
+def read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
+    """The floats or integers of an .npy entry, in memory of their own.
+
+    Raises ValueError unless they are as many as its header says, BadZipFile if their sum is wrong.
+    Nothing larger is made than the archive says the entry is.
+    """
+    with archive.open(info) as member:
+        if npy.read_magic(member) != (1, 0):
+            raise ValueError(f"{info.filename}: expected the first version of numpy's format")
+        shape, fortran, dtype = npy.read_array_header_1_0(member)
+        size = info.file_size - member.tell()
+        fits = min(shape, default=0) >= 0 and math.prod(shape) * dtype.itemsize == size
+        if dtype.kind not in "fiu" or not fits:
+            raise ValueError(
+                f"{info.filename}: expected {size} bytes of numbers, got {dtype} of {shape}"
+            )
+        array = np.frombuffer(bytearray(member.read(size)), dtype)
+    return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
+
+
 class Archive:
     """What `write` wrote, read when asked for.
 
@@ -86,35 +106,28 @@ class Archive:
 
     def __init__(self, name: str, archive: zipfile.ZipFile, size: int) -> None:
         self.name, self._archive = name, archive
-        self._infos = {info.filename: info for info in archive.infolist()}
+        infos = archive.infolist()
+        stored = [info for info in infos if info.compress_type == zipfile.ZIP_STORED]
+        if sum(info.file_size for info in stored) > size:  # entries may lie upon one another
+            raise ValueError(f"expected no more in it than its {size} bytes")
+        self._infos = {info.filename: info for info in infos}
         self.arrays = [n.removesuffix(".npy") for n in self._infos if n.endswith(".npy")]
         self.documents = [n.removesuffix(".json") for n in self._infos if n.endswith(".json")]
         self.numbers = size
 
     def document(self, name: str) -> Any:
         """A JSON document."""
-        with self._open(f"{name}.json") as member:
-            return json.loads(member.read())
+        return json.loads(self._archive.read(self._info(f"{name}.json")).decode("utf-8"))
 
     def array(self, name: str) -> Array:
         """An array, of floats or integers."""
-        with self._open(f"{name}.npy") as member:
-            if npy.read_magic(member) != (1, 0):
-                raise ValueError(f"{name}: expected the first version of numpy's format")
-            shape, fortran, dtype = npy.read_array_header_1_0(member)
-            data = member.read()
-        expected = math.prod(shape) * dtype.itemsize
-        if dtype.kind not in "fiu" or fortran or min(shape, default=0) < 0 or len(data) != expected:
-            raise ValueError(
-                f"{name}: expected {len(data)} bytes of numbers in rows, got {dtype} of {shape}"
-            )
-        return np.frombuffer(data, dtype).reshape(shape)
+        return read_array(self._archive, self._info(f"{name}.npy"))
 
-    def _open(self, name: str) -> IO[bytes]:
+    def _info(self, name: str) -> zipfile.ZipInfo:
         info = self._infos[name]
         if info.compress_type != zipfile.ZIP_STORED:  # what unfolds has no size known beforehand
             raise ValueError(f"{name}: expected it not to be compressed")
-        return self._archive.open(info)
+        return info
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import _archive, _random
 from ._config import VERSION
-from ._lookup import custom_object_scope, find, name_of
+from ._lookup import at_least_0, custom_object_scope, find, name_of, whole
 from .layers.base import building_of_at_most, inner_layers, snake
 from .tensor import Array, Tensor
 
@@ -107,7 +107,8 @@ def restore(model: Sequential, path: str | PathLike[str]) -> int:
     """
     with _archive.reading(path, "model") as archive:
         training, config = archive.document("training"), archive.document("config")
-        epochs, states, streams = int(training["epochs"]), training["random"], _streams(model)
+        epochs = whole("epochs", training["epochs"])
+        states, streams = training["random"], _streams(model)
         if len(states) != len(streams):
             raise ValueError(f"it has {len(states)} random streams, the model {len(streams)}")
         for state in states:
@@ -115,11 +116,11 @@ def restore(model: Sequential, path: str | PathLike[str]) -> int:
         found = _weights(archive, named_weights(model))
         optimizer = model.optimizer
         if optimizer is not None:
-            _remember(archive, optimizer)
             rate = config["compile_config"]["optimizer"]["config"]["learning_rate"]
-            if isinstance(rate, float) and isinstance(
-                optimizer.get_config()["learning_rate"], float
-            ):
+            if own := isinstance(optimizer.get_config()["learning_rate"], float):
+                rate = at_least_0("learning_rate", rate)
+            _remember(archive, optimizer)  # the last that may object
+            if own:
                 optimizer.learning_rate = rate
     for weight, array in found:
         weight.data[...] = array

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import _random
-from ._lookup import Configured, make, seed_or_none
+from ._lookup import Configured, finite, make, seed_or_none
 from .tensor import Array
 
 __all__ = [
@@ -92,8 +92,11 @@ class RandomUniform(_Random):
         self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None
     ) -> None:
         super().__init__(seed)
-        if not minval <= maxval:
-            raise ValueError(f"expected minval <= maxval, got {minval!r} and {maxval!r}")
+        if not 0 <= finite("maxval", maxval) - finite("minval", minval) < math.inf:
+            raise ValueError(
+                f"expected minval <= maxval, not farther apart than a float64 can say, got "
+                f"{minval!r} and {maxval!r}"
+            )
         self.minval, self.maxval = minval, maxval
 
     def __call__(self, shape: Sequence[int]) -> Array:
@@ -110,8 +113,9 @@ class RandomNormal(_Random):
 
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None) -> None:
         super().__init__(seed)
-        if not stddev >= 0:
+        if finite("stddev", stddev) < 0:
             raise ValueError(f"stddev: expected a number >= 0, got {stddev!r}")
+        finite("mean", mean)
         self.mean, self.stddev = mean, stddev
 
     def __call__(self, shape: Sequence[int]) -> Array:
@@ -161,7 +165,7 @@ class VarianceScaling(_Random):
         seed: int | None = None,
     ) -> None:
         super().__init__(seed)
-        if not scale > 0:
+        if not finite("scale", scale) > 0:
             raise ValueError(f"scale: expected a number > 0, got {scale!r}")
         if mode not in ("fan_in", "fan_out", "fan_avg"):
             raise ValueError(f"mode: expected 'fan_in', 'fan_out' or 'fan_avg', got {mode!r}")

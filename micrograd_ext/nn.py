@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
+from ._lookup import whole
 from .engine import Value, dot
 
 __all__ = ["MLP", "Layer", "Module", "Neuron"]
 
 #: activation -> how micrograd calls a neuron that has it
 ACTIVATIONS = {"relu": "ReLU", "leaky_relu": "LeakyReLU", "tanh": "Tanh", "sigmoid": "Sigmoid"}
+
+#: That many parameters take more than a GB, and training them seconds a step.
+MOST_PARAMETERS = 10_000_000
+
+
+def _few(what: str, sizes: Sequence[int]) -> None:
+    """Raise ValueError if layers of these sizes have too many parameters for single Values."""
+    parameters = sum((nin + 1) * nout for nin, nout in pairwise(sizes))
+    if parameters > MOST_PARAMETERS:
+        raise ValueError(
+            f"{what}: expected at most {MOST_PARAMETERS} parameters, each a Value of its own, got "
+            f"{parameters}; for large networks there is Sequential"
+        )
 
 
 class Module:
@@ -31,7 +46,7 @@ class Neuron(Module):
     """activation(b + sum of w[i] * x[i]).
 
     Args:
-        nin: how many inputs.
+        nin: how many inputs; 10,000,000 parameters are the most, also of layers and MLPs.
         nonlin: whether there is an activation (micrograd's argument).
         activation: 'relu', 'leaky_relu', 'tanh' or 'sigmoid'.
 
@@ -46,6 +61,8 @@ class Neuron(Module):
             raise ValueError(
                 f"Neuron: activation: expected one of {', '.join(ACTIVATIONS)}, got {activation!r}"
             )
+        nin = whole("Neuron: nin", nin)
+        _few("Neuron", [nin, 1])
         self.w = [Value(random.uniform(-1, 1)) for _ in range(nin)]
         self.b = Value(0)
         self.nonlin = nonlin
@@ -73,6 +90,8 @@ class Layer(Module):
     """
 
     def __init__(self, nin: int, nout: int, **kwargs: Any) -> None:
+        sizes = [whole("Layer: nin", nin), whole("Layer: nout", nout)]
+        _few("Layer", sizes)
         self.neurons = [Neuron(nin, **kwargs) for _ in range(nout)]
 
     def __call__(self, x: Any) -> Any:
@@ -96,7 +115,8 @@ class MLP(Module):
     """
 
     def __init__(self, nin: int, nouts: Sequence[int], activation: str = "relu") -> None:
-        sizes = [nin, *nouts]
+        sizes = [whole("MLP: nin", nin), *(whole("MLP: nouts", nout) for nout in nouts)]
+        _few("MLP", sizes)
         self.layers = [
             Layer(sizes[i], sizes[i + 1], nonlin=i != len(nouts) - 1, activation=activation)
             for i in range(len(nouts))

@@ -211,7 +211,7 @@ BAD_IDX = {
     "empty axis": (encode(np.zeros((0, 3))), r"at least one element on every axis, got .*\(0, 3\)"),
     "truncated": (GOOD[:-1], r"6 bytes for the array of shape \(2, 3\), got 5"),
     "trailing byte": (GOOD + b"\0", r"6 bytes for shape \(2, 3\), got more"),
-    "absurd shape": (b"\0\0\x08\x03" + b"\xff" * 12 + b"abc", "got 3"),
+    "absurd shape": (b"\0\0\x08\x03" + b"\xff" * 12 + b"abc", r"got (3|shape \(4294967295, )"),
 }
 
 
@@ -266,7 +266,7 @@ def test_idx_every_cut_and_flip_is_refused_or_harmless(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "packed"])
-@pytest.mark.parametrize("announced", [6, 2**32 - 1], ids=["too little", "too much"])
+@pytest.mark.parametrize("announced", [6, 2**30], ids=["too little", "too much"])
 def test_idx_memory_is_bounded(tmp_path: Path, announced: int, packed: bool) -> None:
     """Neither a header that lies nor a stream that swells costs memory."""
     swollen = 32 if announced == 6 else 0
@@ -457,7 +457,7 @@ def test_npz_malformed(tmp_path: Path) -> None:
     np.savez(file, x_train=arrays["x_train"])
     assert_refused("y_train")
     np.savez(file, **{**arrays, "y_train": np.array([{}] * 20)})
-    assert_refused("[Pp]ickle|Object arrays")
+    assert_refused(r"y_train\.npy: expected \d+ bytes of numbers, got object of \(20,\)")
     np.savez(file, **{**arrays, "y_train": arrays["y_train"].astype(np.int64)})
     assert_refused(r"y_train: expected uint8 of shape \(n\), n at least 1, got int64 of \(20,\)")
     np.savez(file, **{**arrays, "y_train": np.uint8(3)})

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 _CHUNK = 1 << 16
 _MAX_RANK = 32  # numpy 1 has no arrays of more axes
+MOST = 1 << 30  # bytes, of what is compressed: 20 times MNIST, no computer's whole memory
 
 
 class _Source(Protocol):
@@ -55,15 +56,15 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
 
     Returns a writable uint8 array of the shape the header announces. Raises ValueError, naming
     the file, what was expected and what came, unless the file is exactly one such array: no
-    byte more is inflated than the header announces plus one, nothing is allocated for bytes
-    that are not there. Raises OSError if the file cannot be read.
+    byte more is inflated than the header announces plus one, and never more than 1 GiB; nothing is
+    allocated for bytes that are not there. Raises OSError if the file cannot be read.
     """
     with open(path, "rb") as file:
         if file.peek(2)[:2] != b"\x1f\x8b":
-            return _parse(file, path)
+            return _parse(file, path, most=None)
         stream = _Gunzip(file)
         try:
-            array = _parse(stream, path)
+            array = _parse(stream, path, most=MOST)
         except zlib.error as error:
             message = f"{path}: expected a whole gzip stream, got a broken one: {error}"
             raise ValueError(message) from error
@@ -72,7 +73,9 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         return array
 
 
-def _parse(source: _Source, path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
+def _parse(
+    source: _Source, path: str | os.PathLike[str], most: int | None
+) -> npt.NDArray[np.uint8]:
     magic = _exactly(source, 4, path, "magic number")
     if magic[:3] != b"\x00\x00\x08":
         got = magic.hex(" ")
@@ -84,6 +87,10 @@ def _parse(source: _Source, path: str | os.PathLike[str]) -> npt.NDArray[np.uint
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
     if 0 in shape:
         raise ValueError(f"{path}: expected at least one element on every axis, got shape {shape}")
+    if most is not None and math.prod(shape) > most:
+        raise ValueError(
+            f"{path}: expected at most {most} bytes in a compressed file, got shape {shape}"
+        )
     data = _exactly(source, math.prod(shape), path, f"array of shape {shape}")
     if source.read(1):
         raise ValueError(f"{path}: expected {len(data)} bytes for shape {shape}, got more")

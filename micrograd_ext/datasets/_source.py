@@ -20,9 +20,9 @@ from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from numpy.lib import format as npy
 
-from ._idx import read_idx
+from .._archive import read_array
+from ._idx import MOST, read_idx
 
 Array: TypeAlias = npt.NDArray[np.uint8]
 Split: TypeAlias = tuple[Array, Array]
@@ -168,8 +168,10 @@ def _read_npz(dataset: Dataset, file: Path) -> Data:
         try:
             with zipfile.ZipFile(content) as archive:
                 for key in KEYS:
-                    with archive.open(f"{key}.npy") as member:
-                        arrays.append(npy.read_array(member, allow_pickle=False))
+                    info = archive.getinfo(f"{key}.npy")
+                    if info.file_size > MOST:
+                        raise ValueError(f"{key} of {info.file_size} bytes, more than {MOST}")
+                    arrays.append(np.asarray(read_array(archive, info), order="C"))
         except Exception as error:  # zipfile meets broken files with a dozen kinds of them
             expected = f"expected an .npz file with the arrays {', '.join(KEYS)}"
             raise ValueError(f"{file}: {expected}, got {type(error).__name__}: {error}") from error

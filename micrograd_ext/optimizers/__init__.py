@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _kernels
-from .._lookup import Configured, at_least_0, config_of, make, serialize
+from .._lookup import Configured, at_least_0, config_of, make, serialize, whole
 from ..tensor import Array, Tensor
 from . import schedules
 
@@ -131,9 +131,10 @@ class Optimizer(Configured):
                 f"{self.name}: load_own_variables: expected arrays of shapes {shapes}, called "
                 f"'0', '1', ..., got {got}"
             )
+        iterations = whole(f"{self.name}: load_own_variables: iterations", store["0"][()])
         for i, array in enumerate(own):
             array[...] = store[str(i + 1)]
-        self.iterations = int(store["0"])
+        self.iterations = iterations
 
     def apply(
         self, grads: Sequence[Array | None], variables: Sequence[Tensor] | None = None
