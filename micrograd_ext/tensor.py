@@ -49,8 +49,8 @@ def no_grad() -> Iterator[None]:
     ((), False)
     """
     before = is_grad_enabled()
-    _mode.recording = False
     try:
+        _mode.recording = False
         yield
     finally:
         _mode.recording = before

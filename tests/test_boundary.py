@@ -651,3 +651,66 @@ def may_raise(call: Call, error: Exception) -> bool:
 def where(error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {str(error)[:150]} ({Path(last.filename).name}:{last.lineno})"
+
+
+# ------------------------------------------------------------------ what it has found
+
+MATRIX = np.ones((1, 1)).view(np.matrix)  # numpy's own conversion of it to a number does not end
+NUMBER, PAIR = Tensor(1.0), Tensor([1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda: layers.Dropout(0.5, seed=MATRIX), ValueError, "seed: expected a whole number"),
+        (lambda: utils.set_random_seed(MATRIX), ValueError, "seed: expected a whole number"),
+        (lambda: initializers.RandomNormal(seed=MATRIX), ValueError, "seed: expected a whole num"),
+        (lambda: NUMBER.transpose((0,)), ValueError, r"axis 0 is out of bounds for shape \(\)"),
+        (lambda: layers.Reshape((1,))(NUMBER), ValueError, "batch of examples, got a number"),
+        (lambda: layers.Flatten()(NUMBER), ValueError, "batch of examples, got a number"),
+        (lambda: ops.softmax(PAIR, axis=3), ValueError, "axis 3 is out of bounds"),
+        (lambda: ops.log_softmax(PAIR, axis="a"), TypeError, "axis: expected a whole number"),
+        (
+            lambda: losses.sparse_categorical_crossentropy([1], Tensor([[0.5, 0.5]]), axis=5),
+            ValueError,
+            "axis 5 is out of bounds",
+        ),
+        (
+            lambda: layers.BatchNormalization(axis=7)(Tensor(np.ones((2, 3)))),
+            ValueError,
+            "axis: expected one of the axes behind the batch",
+        ),
+        (
+            lambda: losses.CategoricalCrossentropy(label_smoothing="a"),
+            ValueError,
+            "label_smoothing: expected a number from 0 to 1",
+        ),
+        (
+            lambda: optimizers.schedules.ExponentialDecay(np.inf, 10, 0.9),
+            ValueError,
+            "initial_learning_rate: expected a finite number",
+        ),
+        (
+            lambda: optimizers.schedules.ExponentialDecay(0.1, 0, 0.9),
+            ValueError,
+            "decay_steps: expected a whole number >= 1",
+        ),
+        (lambda: initializers.RandomUniform(maxval=np.inf), ValueError, "maxval: expected a fin"),
+        (lambda: initializers.RandomUniform(-1e308, 1e308), ValueError, "not farther apart"),
+        (lambda: Value(1.0) < 10**400, ValueError, "too large for a float64"),
+        (lambda: views.graph_tree(3), TypeError, "expected a Value or a Tensor, got int"),
+        (lambda: views.to_dot("a"), TypeError, "expected a Value or a Tensor, got str"),
+        (lambda: Sequential.from_config(3), ValueError, "config: expected what get_config"),
+        (lambda: Sequential([layers.Dense(1)]).build(3), ValueError, "build: expected a shape"),
+        (lambda: ops.average_pool2d(PAIR, 2), ValueError, "expected 4 dimensions, got shape"),
+        (lambda: nn.Neuron(2**31), ValueError, "at most 10000000 parameters.* got 2147483649"),
+        (lambda: nn.Layer(5_000, 5_000), ValueError, "Layer: expected at most 10000000"),
+        (lambda: nn.MLP(2, [5_000, 5_000]), ValueError, "MLP: expected at most 10000000"),
+        (lambda: nn.Layer(1.5, 2), ValueError, "Layer: nin: expected a whole number"),
+    ],
+)
+def test_what_crashed_or_hung_or_gave_other_errors_teaches(
+    call: Callable[[], Any], error: type[Exception], match: str
+) -> None:
+    with pytest.raises(error, match=match):
+        call()
