@@ -29,12 +29,13 @@ except ImportError:
     ) from None
 
 
-#: 'address,undefined' or 'thread': checks compiled in, for tools/sanitize.
-SANITIZE = os.environ.get("MICROGRAD_EXT_SANITIZE", "")
+#: 'address,undefined' or 'thread': checks compiled in, for tools/sanitize; 'coverage': what counts
+#: how often each line runs, for tools/coverage.
+INSTRUMENT = os.environ.get("MICROGRAD_EXT_INSTRUMENT", "")
 
 
 def quick_where_cython_wrote_it(compile_one):
-    """The compiler's method, for builds with checks: their code takes a minute to optimise."""
+    """The compiler's method, for such builds: that code takes a minute to optimise."""
 
     def compile_quickly(obj, src, ext, cc_args, extra_postargs, pp_opts):
         if not src.startswith("csrc"):
@@ -45,20 +46,24 @@ def quick_where_cython_wrote_it(compile_one):
 
 
 class BuildKernels(build_ext):
-    """build_ext that optimises, or that puts checks in."""
+    """build_ext that optimises, or that puts checks or counts in."""
 
     def build_extensions(self):
         """Choose flags for the compiler at hand, then build."""
         flags, links = ["-std=gnu11", "-O3", "-fno-math-errno", "-pthread"], ["-pthread"]
         if self.compiler.compiler_type == "msvc":
             flags, links = ["/O2", "/std:c11"], []
-        if SANITIZE:
-            checks = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"]
+        if INSTRUMENT:
+            self.compiler._compile = quick_where_cython_wrote_it(self.compiler._compile)
+        if INSTRUMENT == "coverage":
+            flags += ["--coverage", "-O1"]
+            links += ["--coverage"]
+        elif INSTRUMENT:
+            checks = [f"-fsanitize={INSTRUMENT}", "-fno-sanitize-recover=all"]
             flags += [*checks, "-O1", "-g", "-DMG_SANITIZE"]
             # Python's flags let sums wrap: overflow would go unseen, and building takes longer
             flags += ["-fno-wrapv", "-fno-var-tracking", "-fno-omit-frame-pointer"]
             links += checks
-            self.compiler._compile = quick_where_cython_wrote_it(self.compiler._compile)
         for extension in self.extensions:  # cythonize made copies: those above are not built
             extension.extra_compile_args += flags
             extension.extra_link_args += links
@@ -89,6 +94,7 @@ setup(
     ext_modules=cythonize(
         [kernels, program, tape, engine],
         compiler_directives={"language_level": "3", "embedsignature": True},
+        emit_linenums=INSTRUMENT == "coverage",  # lines of the .pyx
     ),
     cmdclass={"build_ext": BuildKernels},
 )

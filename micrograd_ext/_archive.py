@@ -66,13 +66,20 @@ def write(
 ) -> None:
     """Write JSON documents and arrays into a file, all or nothing; see `replacing`."""
     texts = {name: json.dumps(document, indent=1) for name, document in documents.items()}
-    with replacing(path, overwrite) as file, zipfile.ZipFile(file, "w") as archive:
-        for name, text in texts.items():
-            archive.writestr(zipfile.ZipInfo(f"{name}.json"), text)
-        for name, array in arrays.items():
-            info = zipfile.ZipInfo(f"{name}.npy")  # with a date that is always the same
-            with archive.open(info, "w", force_zip64=True) as member:
-                npy.write_array(member, np.asarray(array, order="C"), (1, 0), allow_pickle=False)
+    with replacing(path, overwrite) as file:
+        archive = zipfile.ZipFile(file, "w")
+        try:
+            for name, text in texts.items():
+                archive.writestr(zipfile.ZipInfo(f"{name}.json"), text)
+            for name, array in arrays.items():
+                info = zipfile.ZipInfo(f"{name}.npy")  # with a date that is always the same
+                rows = np.asarray(array, order="C")
+                with archive.open(info, "w", force_zip64=True) as member:
+                    npy.write_array(member, rows, (1, 0), allow_pickle=False)
+            archive.close()
+        except BaseException:
+            archive.fp = None  # it would end the file, and object to Ctrl-C within an array
+            raise
 
 
 def read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:

@@ -89,18 +89,28 @@ def switches() -> list[Any]:
 
 
 @cache
-def asking(code: CodeType) -> frozenset[int | None]:
-    """The lines of it where Python looks whether a signal has come: at calls and ends of loops."""
-    found, line = set(), None
+def asking(code: CodeType) -> frozenset[int]:
+    """Where, in it, lines begin in which Python looks whether a signal has come.
+
+    That is at calls and at ends of loops; but not before the call that ends a `with`.
+    """
+    begins = [offset for offset, _ in dis.findlinestarts(code)]
+    parts: dict[int, list[dis.Instruction]] = {begin: [] for begin in begins}
+    part: list[dis.Instruction] = []
     for each in dis.get_instructions(code):
-        line = (
-            each.starts_line
-            if type(each.starts_line) is int
-            else getattr(each, "line_number", line)
-        )
-        if each.opname.startswith(("CALL", "JUMP_BACKWARD", "JUMP_ABSOLUTE", "YIELD", "SEND")):
-            found.add(line)
-    return frozenset(found)
+        part = parts.get(each.offset, part)
+        if each.opname not in ("NOP", "POP_BLOCK", "CACHE"):
+            part.append(each)
+    return frozenset(
+        begin
+        for begin, part in parts.items()
+        if any(each.opname.startswith(ASKS) for each in part)
+        and not (part[0].opname == "LOAD_CONST" and part[0].argval is None
+                 and part[1].opname in ("LOAD_CONST", "DUP_TOP"))
+    )  # fmt: skip
+
+
+ASKS = ("CALL", "JUMP_BACKWARD", "JUMP_ABSOLUTE", "YIELD", "SEND")
 
 
 def interrupted(act: Callable[[], Any], after: int) -> int:
@@ -118,7 +128,7 @@ def interrupted(act: Callable[[], Any], after: int) -> int:
             raise KeyboardInterrupt
 
     def line(frame: FrameType, event: str, arg: Any) -> Any:
-        if event == "line" and frame.f_lineno in asking(frame.f_code):
+        if event == "line" and frame.f_lasti in asking(frame.f_code):
             ask()
         return line
 
