@@ -38,8 +38,24 @@ def ran() -> Counter[str]:
     return RAN
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None] | None:
-    """Show the counts."""
+#: What an op is off, in words, by its name.
+MEASURED: dict[str, str] = {}
+
+
+@pytest.fixture(scope="session")
+def measured() -> dict[str, str]:
+    """Where tests note errors they measured, to be shown at the end with -v."""
+    return MEASURED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Iterator[None] | None:
+    """Show the counts, and the errors."""
+    if MEASURED and config.get_verbosity() > 0:
+        terminalreporter.section("largest errors, in units in the last place, and what is promised")
+        for name, words in MEASURED.items():
+            terminalreporter.write_line(f"{name:>30} {words}")
     if RAN:
         terminalreporter.section(f"{RAN.total():,} random cases")
         for name, cases in RAN.items():
