@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 from twins import NOT_KERNELS, adam, numbers, public_functions, results, run_python
 
-from micrograd_ext import _kernels
+from micrograd_ext import Sequential, _kernels, layers, utils
 
 ISAS = _kernels.isas()
 
@@ -371,6 +372,33 @@ def test_python_threads_train_models_of_their_own(
     print(together == alone)
     """
     assert run(script, code) == ["True"]
+
+
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_one_model_answers_several_python_threads(eagerly: bool) -> None:
+    """As long as none of them trains it; `evaluate` counts in the model's own metrics."""
+    utils.set_random_seed(0)
+    model = Sequential([layers.Input((9,)), layers.Dense(40, "relu"), layers.Dense(3, "softmax")])
+    model.compile("adam", "categorical_crossentropy", run_eagerly=eagerly)
+    x = np.random.default_rng(0).random((60, 9)).astype(np.float32)
+
+    def asked() -> tuple[bytes, bytes]:
+        return model.predict(x, verbose=0).tobytes(), model(x).data.tobytes()
+
+    expected = asked()
+    wrong: list[int] = []
+
+    def ask(number: int) -> None:
+        for _ in range(60):
+            if asked() != expected:
+                wrong.append(number)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
 
 
 @pytest.mark.parametrize(
