@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,41 @@ def test_what_is_kept_may_stay(tmp_path: Path) -> None:
     wrong = network("sgd")
     with pytest.raises(ValueError, match=r"sgd: load_own_variables: expected arrays of shapes"):
         fit(wrong, callbacks=[keep])
+
+
+@pytest.mark.parametrize(
+    ("entry", "old", "new", "match"),
+    [
+        ("config.json", '"learning_rate": 0.001', '"learning_rate": NaN', "learning_rate: expect"),
+        ("config.json", '"learning_rate": 0.001', '"rate": 0.001', "KeyError: 'learning_rate'"),
+        ("training.json", '"epochs": 4', '"epochs": -4', "epochs: expected a whole number"),
+    ],
+)
+def test_what_is_refused_late_has_changed_nothing(
+    tmp_path: Path, entry: str, old: str, new: str, match: str
+) -> None:
+    keep = callbacks.BackupAndRestore(tmp_path, delete_checkpoint=False)
+    fit(network(), callbacks=[keep])
+    with zipfile.ZipFile(tmp_path / "training.keras") as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    assert old in entries[entry].decode()
+    entries[entry] = entries[entry].replace(old.encode(), new.encode())
+    with zipfile.ZipFile(tmp_path / "training.keras", "w") as archive:
+        for name, data in entries.items():
+            archive.writestr(name, data)
+    model = network()
+    assert model.optimizer is not None
+    model.optimizer.build(model.trainable_weights)
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    model.optimizer.save_own_variables(before)
+    weights = model.get_weights()
+    with pytest.raises(ValueError, match=match):
+        fit(model, callbacks=[keep])
+    model.optimizer.save_own_variables(after)
+    for one, other in zip((*weights, *before.values()), (*model.get_weights(), *after.values()),
+                          strict=True):  # fmt: skip
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_killed_process_goes_on_with_the_same_bits(tmp_path: Path) -> None:

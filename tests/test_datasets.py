@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 import tracemalloc
 import warnings
 from collections.abc import Callable, Iterator
@@ -584,6 +585,28 @@ def test_download_fails(
 
     publish(server, module, monkeypatch)
     assert_same(module.load_data(), arrays)
+
+
+@MODULES
+def test_a_slow_download_arrives(
+    monkeypatch: pytest.MonkeyPatch, server: Server, module: ModuleType
+) -> None:
+    """It may take as long as it takes, as long as something comes."""
+    arrays = publish(server, module, monkeypatch)
+    body = server.answers[NAMES[0]]
+    assert isinstance(body, bytes)
+
+    def slowly(handler: BaseHTTPRequestHandler) -> None:
+        piece = len(body) // 12
+        reply(handler, body[:piece], len(body))
+        for begin in range(piece, len(body), piece):
+            time.sleep(0.1)
+            handler.wfile.write(body[begin : begin + piece])
+
+    server.answers[NAMES[0]] = slowly
+    monkeypatch.setattr(_source, "_TIMEOUT", (5.0, 1.0))
+    assert_same(module.load_data(), arrays)
+    assert cached(module) == sorted(NAMES)
 
 
 @MODULES

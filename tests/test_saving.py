@@ -374,6 +374,25 @@ except OSError as error:
     assert os.listdir(tmp_path) == ["a"]
 
 
+def test_ctrl_c_within_an_array_is_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not zipfile's ValueError about an entry that is still open."""
+    model = Sequential([layers.Input((3,)), layers.Dense(2)])
+    model.save(tmp_path / "a")
+    before = (tmp_path / "a").read_bytes()
+    opened = zipfile.ZipFile.open
+
+    def interrupt(*args: Any, **kwargs: Any) -> Any:
+        entry = opened(*args, **kwargs)
+        raise KeyboardInterrupt(entry)
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model.save(tmp_path / "a")
+    monkeypatch.undo()
+    assert (tmp_path / "a").read_bytes() == before
+    assert os.listdir(tmp_path) == ["a"]
+
+
 def damaged(tmp_path: Path, change: Any) -> Path:
     """A saved model with its archive's entries changed."""
     model = Sequential([layers.Input((3,)), layers.Dense(2)])
@@ -421,6 +440,7 @@ def config(units: Any) -> bytes:
         entry("config.json", b"null"),
         entry("config.json", b"{"),
         entry("config.json", b"\xff\xfe"),
+        entry("metadata.json", '{"format": "micrograd_ext", "version": 1}'.encode("utf-16")),
         entry("config.json", config(10**9)),
         entry("config.json", config(10**30)),
         entry("config.json", config("three")),
