@@ -11,7 +11,9 @@
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")
 #endif
 #include <immintrin.h>
+#ifndef MG_SANITIZE /* sanitizers do not see what masked instructions touch */
 #define MG_MASKS 1 /* vec.inl: part of a vector is loaded and stored by one instruction */
+#endif
 #include "bodies.h"
 #if defined(__clang__)
 #pragma clang attribute pop
