@@ -251,7 +251,7 @@ cdef class Executor:
         if not 0 < n <= self.capacity:
             raise ValueError(f"run: n: expected 1 to {self.capacity} examples, got {n}")
         if first < 0 or first > self.examples - n:
-            raise ValueError(f"run: expected examples up to {self.examples}, got {first + n}")
+            raise ValueError(f"run: expected some of {self.examples} examples, got {n} from {first} on")
         if order is not None:
             places = order
             if places.shape[0] != self.examples:

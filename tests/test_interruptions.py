@@ -10,6 +10,7 @@ from __future__ import annotations
 import dis
 import gc
 import gzip
+import inspect
 import json
 import os
 import random
@@ -135,7 +136,8 @@ def interrupted(act: Callable[[], Any], after: int) -> int:
     def enter(frame: FrameType, event: str, arg: Any) -> Any:
         if not frame.f_code.co_filename.startswith(PACKAGE):
             return None
-        ask()
+        if not frame.f_code.co_flags & inspect.CO_GENERATOR:  # which might be one that goes on
+            ask()
         return line
 
     before = sys.gettrace()
