@@ -153,7 +153,7 @@ WEIRD: tuple[Callable[[Random], Any], ...] = (
         np.bool_(True),
         np.float32(np.nan), np.dtype("f4"), np.float32, "float32", "float64", "float16", "int8",
         "object",
-        np.str_("same"), np.datetime64("NaT"),
+        np.str_("same"), np.datetime64("NaT", "s"),
     )),
     lambda rng: [], lambda rng: {}, lambda rng: set(), lambda rng: (), lambda rng: object(),
     lambda rng: [1, 2], lambda rng: (2, 2), lambda rng: (0, 1), lambda rng: (1, 2, 3, 4),
