@@ -5,6 +5,7 @@ What is read is checked first: nothing is unpickled, and nothing larger than the
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -78,7 +79,7 @@ def write(
                     npy.write_array(member, rows, (1, 0), allow_pickle=False)
             archive.close()
         except BaseException:
-            archive.fp = None  # it would end the file, and object to Ctrl-C within an array
+            archive.fp = io.BytesIO()  # what it ends by itself, when it goes, goes nowhere
             raise
 
 
