@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -27,6 +28,9 @@ class Ran(Counter[str]):
 
     def __repr__(self) -> str:
         return "..."
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text("...")
 
 
 RAN = Ran()

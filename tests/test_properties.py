@@ -688,7 +688,13 @@ def test_a_program_is_its_model_layer_by_layer(
     ran: Counter[str],
 ) -> None:
     """And gives the same bits on one thread and on two, and each time."""
-    runs = [outcome(*case, seed, how, eagerly=False, threads=threads) for threads in (1, 2, 2)]
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            runs = [outcome(*case, seed, how, False, threads) for threads in (1, 2, 2)]
+    except ValueError as error:  # exponentials of exponentials
+        assume("is nan: expected a number" not in str(error))
+        raise
+    assume(all(np.isfinite(each).all() for each in runs[0]))
     assert len({b"".join(each.tobytes() for each in run) for run in runs}) == 1
 
     def agree(seed: int) -> bool:
