@@ -1046,3 +1046,13 @@ def test_docstring(name: str) -> None:
     report: list[str] = []
     doctest.DocTestRunner(optionflags=flags, verbose=False).run(example, out=report.append)
     assert not report, "".join(report)
+
+
+@pytest.mark.parametrize("name", ["x", "m", "v"])
+def test_adam_refuses_what_may_not_be_written_to(name: str) -> None:
+    given = {each: np.ones(3) for each in ("x", "dx", "m", "v")}
+    given[name].flags.writeable = False
+    with pytest.raises(ValueError, match=f"adam: {name}: expected an array that may be written to"):
+        _kernels.adam(**given, rate=0.1)
+    given[name].flags.writeable = True
+    _kernels.adam(**given, rate=0.1)
