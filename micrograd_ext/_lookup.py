@@ -1,9 +1,10 @@
-"""Arguments that many functions take: names of things ('relu', 'adam', ...), and counts."""
+"""Arguments that many functions take: names ('relu', 'adam', ...), numbers, axes."""
 
 from __future__ import annotations
 
 import inspect
 import math
+import operator
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -271,3 +272,18 @@ def _real(value: Any) -> float:
 def seed_or_none(value: Any) -> int | None:
     """What starts a random stream: a whole number >= 0, or None for no stream of its own."""
     return None if value is None else whole("seed", value)
+
+
+def axis_of(shape: tuple[int, ...], axis: Any) -> int:
+    """An axis of that shape, counted from the front; TypeError, ValueError if there is none.
+
+    >>> axis_of((3, 5), -1)
+    1
+    """
+    try:
+        found = operator.index(axis)
+    except TypeError:
+        raise TypeError(f"axis: expected a whole number, got {axis!r}") from None
+    if not -len(shape) <= found < len(shape):
+        raise ValueError(f"axis {axis} is out of bounds for shape {shape}")
+    return found % len(shape)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import ops
-from ._lookup import Configured, at_least_0, find, make, named
+from ._lookup import Configured, at_least_0, axis_of, find, make, named
 from .tensor import Array, Tensor, TensorLike
 
 __all__ = [
@@ -138,7 +138,7 @@ def categorical_crossentropy(
     """
     y_pred = y_pred if isinstance(y_pred, Tensor) else Tensor(y_pred, requires_grad=False)
     labels = _one_hot(y_true, y_pred)
-    axis = ops._axis(y_pred.shape, axis)
+    axis = axis_of(y_pred.shape, axis)
     if label_smoothing:
         label_smoothing = at_least_0("label_smoothing", label_smoothing, 1)
         labels = labels * (1 - label_smoothing) + label_smoothing / y_pred.shape[axis]
@@ -193,7 +193,7 @@ def sparse_categorical_crossentropy(
     caller, given = "sparse_categorical_crossentropy", np.asarray(y_true)
     if y_pred.ndim == 0:
         raise ValueError(f"{caller}: y_pred: expected an axis of classes, got a number")
-    axis = ops._axis(y_pred.shape, axis)
+    axis = axis_of(y_pred.shape, axis)
     classes = y_pred.shape[axis]
     shape = tuple(np.delete(y_pred.shape, axis).tolist())
     if given.ndim == y_pred.ndim and given.shape[-1:] == (1,):

@@ -90,8 +90,7 @@ class Layer(Module):
     """
 
     def __init__(self, nin: int, nout: int, **kwargs: Any) -> None:
-        sizes = [whole("Layer: nin", nin), whole("Layer: nout", nout)]
-        _few("Layer", sizes)
+        _few("Layer", [whole("Layer: nin", nin), whole("Layer: nout", nout)])
         self.neurons = [Neuron(nin, **kwargs) for _ in range(nout)]
 
     def __call__(self, x: Any) -> Any:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import builtins
 import math
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _kernels
+from ._lookup import axis_of
 from .tensor import Array, Axis, Tensor, TensorLike, apply, op
 
 Result = tuple[Any, Callable[[Array], Array]]
@@ -368,7 +368,7 @@ def softmax(x: TensorLike, axis: int = -1) -> Tensor:
         return y, lambda g: y * (g - (g * y).sum(axis, keepdims=True))
 
     x = x if isinstance(x, Tensor) else Tensor(x, requires_grad=False)
-    axis = _axis(x.shape or (1,), axis)  # numpy lets a number have one
+    axis = axis_of(x.shape or (1,), axis)  # numpy lets a number have one
     y = apply("softmax", row, (x,))
     if axis == builtins.max(x.ndim - 1, 0):
         y.logits = x  # a cross entropy that finds them need not take logarithms of zeros
@@ -382,7 +382,7 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Result:
     >>> log_softmax(Tensor([0.0, -1000.0])).data
     array([    0., -1000.], dtype=float32)
     """
-    axis = _axis(x.shape or (1,), axis)
+    axis = axis_of(x.shape or (1,), axis)
     y = x - x.max(axis, keepdims=True)
     y -= np.log(np.exp(y).sum(axis, keepdims=True))
     return y, lambda g: g - np.exp(y) * g.sum(axis, keepdims=True)
@@ -391,21 +391,10 @@ def log_softmax(x: TensorLike, /, axis: int = -1) -> Result:
 # ---------------------------------------------------------------------------- reductions
 
 
-def _axis(shape: tuple[int, ...], axis: int) -> int:
-    """An axis of that shape, counted from the front."""
-    try:
-        found = operator.index(axis)
-    except TypeError:
-        raise TypeError(f"axis: expected a whole number, got {axis!r}") from None
-    if not -len(shape) <= found < len(shape):
-        raise ValueError(f"axis {axis} is out of bounds for shape {shape}")
-    return found % len(shape)
-
-
 def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
     """The reduced axes, all of them for None, none twice, counted from the front."""
     axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple | list) else [axis]
-    found = tuple([_axis(x.shape, i) for i in axes])
+    found = tuple([axis_of(x.shape, i) for i in axes])
     if len(set(found)) < len(found):
         raise ValueError(f"axis: expected each axis once, got {axis}")
     return found
@@ -475,7 +464,7 @@ def batch_normalization(
     """
     x = x if isinstance(x, Tensor) else Tensor(x, requires_grad=False)
     along = [1] * x.ndim
-    along[_axis(x.shape, axis)] = -1
+    along[axis_of(x.shape, axis)] = -1
     spread = sqrt(add(reshape(variance, along), float(epsilon)))
     factor = divide(1.0, spread) if scale is None else divide(reshape(scale, along), spread)
     y = multiply(subtract(x, reshape(mean, along)), factor)
@@ -548,7 +537,7 @@ def transpose(x: TensorLike, /, axes: Sequence[int] | None = None) -> Result:
     """
     order = None
     if axes is not None:
-        axes = [_axis(x.shape, i) for i in axes]
+        axes = [axis_of(x.shape, i) for i in axes]
         order = np.argsort(axes)
     return x.transpose(axes), lambda g: g.transpose(order)
 

@@ -61,7 +61,7 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
     """
     with open(path, "rb") as file:
         if file.peek(2)[:2] != b"\x1f\x8b":
-            return _parse(file, path, most=None)
+            return _parse(file, path, most=math.inf)
         stream = _Gunzip(file)
         try:
             array = _parse(stream, path, most=MOST)
@@ -73,9 +73,7 @@ def read_idx(path: str | os.PathLike[str]) -> npt.NDArray[np.uint8]:
         return array
 
 
-def _parse(
-    source: _Source, path: str | os.PathLike[str], most: int | None
-) -> npt.NDArray[np.uint8]:
+def _parse(source: _Source, path: str | os.PathLike[str], most: float) -> npt.NDArray[np.uint8]:
     magic = _exactly(source, 4, path, "magic number")
     if magic[:3] != b"\x00\x00\x08":
         got = magic.hex(" ")
@@ -87,7 +85,7 @@ def _parse(
     shape = tuple(int(size) for size in np.frombuffer(sizes, ">u4"))
     if 0 in shape:
         raise ValueError(f"{path}: expected at least one element on every axis, got shape {shape}")
-    if most is not None and math.prod(shape) > most:
+    if math.prod(shape) > most:
         raise ValueError(
             f"{path}: expected at most {most} bytes in a compressed file, got shape {shape}"
         )
