@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import random
 import re
 import socket
 import struct
@@ -13,6 +14,7 @@ import threading
 import time
 import tracemalloc
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -23,6 +25,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
+from twins import encode, kill_python
 
 from micrograd_ext.datasets import _source, fashion_mnist, mnist
 from micrograd_ext.datasets._idx import read_idx
@@ -39,12 +43,6 @@ MODULES = pytest.mark.parametrize("module", [mnist, fashion_mnist])
 
 # What MICROGRAD_EXT_DATA was before the tests hid it.
 REAL_DATA = os.environ.get("MICROGRAD_EXT_DATA")
-
-
-def encode(array: np.ndarray[Any, Any], code: int = 8) -> bytes:
-    """An IDX file, written with struct, not with numpy as the package would."""
-    head = struct.pack(f">HBB{array.ndim}I", 0, code, array.ndim, *array.shape)
-    return head + bytes(int(x) for x in array.flat)
 
 
 def small(seed: int) -> Arrays:
@@ -559,6 +557,22 @@ def never_come(handler: BaseHTTPRequestHandler) -> None:
     handler.rfile.read(1)  # until the client hangs up
 
 
+def dripping(body: Any, pieces: int, pause: float) -> Callable[[BaseHTTPRequestHandler], None]:
+    """Answers with the body in pieces, with a pause before each."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        reply(handler, b"", len(body))
+        size = -(-len(body) // pieces)
+        for begin in range(0, len(body), size):
+            time.sleep(pause)
+            try:
+                handler.wfile.write(body[begin : begin + size])
+            except OSError:  # who asked is dead
+                return
+
+    return answer
+
+
 FAILURES = {
     "404": (None, "HTTPError: 404"),
     "wrong checksum": (gzip.compress(encode(small(9)[NAMES[2]])), "ValueError: SHA256 hash"),
@@ -593,20 +607,45 @@ def test_a_slow_download_arrives(
 ) -> None:
     """It may take as long as it takes, as long as something comes."""
     arrays = publish(server, module, monkeypatch)
-    body = server.answers[NAMES[0]]
-    assert isinstance(body, bytes)
-
-    def slowly(handler: BaseHTTPRequestHandler) -> None:
-        piece = len(body) // 12
-        reply(handler, body[:piece], len(body))
-        for begin in range(piece, len(body), piece):
-            time.sleep(0.1)
-            handler.wfile.write(body[begin : begin + piece])
-
-    server.answers[NAMES[0]] = slowly
+    server.answers[NAMES[0]] = dripping(server.answers[NAMES[0]], pieces=12, pause=0.1)
     monkeypatch.setattr(_source, "_TIMEOUT", (5.0, 1.0))
     assert_same(module.load_data(), arrays)
     assert cached(module) == sorted(NAMES)
+
+
+DOWNLOADS = """
+import sys
+from dataclasses import replace
+from micrograd_ext.datasets import mnist
+url, digests = sys.argv[1], tuple(sys.argv[2:])
+mnist._DATASET = replace(mnist._DATASET, base_url=url, sha256=digests)
+print("begun", flush=True)
+mnist.load_data()
+"""
+
+
+def test_sigkill_while_downloading_leaves_no_half_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, server: Server, ran: Counter[str]
+) -> None:
+    """All of a file or nothing; the next that asks gets all of all."""
+    arrays = publish(server, mnist, monkeypatch)
+    whole = {name: server.answers[name] for name in NAMES}
+    server.answers.update(
+        {name: dripping(body, pieces=30, pause=0.01) for name, body in whole.items()}
+    )
+    chance = random.Random(1)
+    broken_off = 0
+    for number in range(40 if settings().max_examples > 1_000 else 5):
+        monkeypatch.setenv("MICROGRAD_EXT_CACHE", str(tmp_path / str(number)))
+        kill_python(DOWNLOADS, chance.uniform(0.0, 0.8), server.url, *mnist._DATASET.sha256)
+        for name, body in whole.items():
+            kept = tmp_path / str(number) / "mnist" / name
+            assert not kept.exists() or kept.read_bytes() == body
+            broken_off += not kept.exists()
+        ran["SIGKILL: while downloading"] += 1
+    server.answers.update(whole)
+    assert_same(mnist.load_data(), arrays)  # into the cache of the last
+    assert broken_off
 
 
 @MODULES

@@ -9,35 +9,27 @@ from __future__ import annotations
 
 import dis
 import gc
-import gzip
 import inspect
 import json
 import os
 import random
 import signal
-import subprocess
 import sys
-import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import cache
-from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from types import CodeType, FrameType
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
-from twins import run_python
+from twins import kill_python, run_python
 
 import micrograd_ext as mg
 from micrograd_ext import Sequential, callbacks, layers, nn, tape, utils
-from micrograd_ext.datasets import mnist
 from micrograd_ext.models import load_model
 
 LONG = settings().max_examples > 1_000
@@ -279,19 +271,6 @@ while True:
 """
 
 
-def killed(command: list[str], wait: float) -> None:
-    """Run it, and kill it `wait` seconds after its first line."""
-    package = str(Path(PACKAGE).parent)
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": path}
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline()
-        time.sleep(wait)
-        process.kill()
-
-
 @pytest.mark.parametrize("what", ["model", "weights"])
 def test_sigkill_while_saving_leaves_one_file_whole(
     tmp_path: Path, what: str, ran: Counter[str]
@@ -302,8 +281,7 @@ def test_sigkill_while_saving_leaves_one_file_whole(
     there = Sequential([layers.Input((300,)), layers.Dense(300)])
     half = 0
     for _ in range(100 if LONG else 8):
-        command = [sys.executable, "-c", SAVES, str(path), what]
-        killed(command, chance.uniform(0, 0.1))
+        kill_python(SAVES, chance.uniform(0, 0.1), str(path), what)
         if what == "weights":
             there.load_weights(path)
         else:
@@ -318,77 +296,6 @@ def test_sigkill_while_saving_leaves_one_file_whole(
             (tmp_path / name).unlink()
         ran["SIGKILL: while saving"] += 1
     assert half or not LONG, "no kill has met a file half written"
-
-
-DOWNLOADS = """
-import sys
-from dataclasses import replace
-from micrograd_ext.datasets import mnist
-url, digests = sys.argv[1], tuple(sys.argv[2:])
-mnist._DATASET = replace(mnist._DATASET, base_url=url, sha256=digests)
-print("begun", flush=True)
-mnist.load_data()
-"""
-
-
-def test_sigkill_while_downloading_leaves_no_half_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ran: Counter[str]
-) -> None:
-    pytest.importorskip("pooch")
-    x, y = np.random.default_rng(0).integers(0, 256, (40, 28, 28)), np.arange(40) % 10
-    files = []
-    for array in (x, y, x[:20], y[:20]):
-        head = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-        files.append(gzip.compress(head + array.astype(np.uint8).tobytes()))
-    published = mnist_names()
-    pause = [0.01]
-
-    class Slow(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = files[published.index(self.path[1:])]
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            for first in range(0, len(body), 4096):
-                time.sleep(pause[0])
-                try:
-                    self.wfile.write(body[first : first + 4096])
-                except OSError:  # who asked is dead
-                    return
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    monkeypatch.delenv("MICROGRAD_EXT_DATA", raising=False)
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    digests = tuple(sha256(file).hexdigest() for file in files)
-    chance = random.Random(1)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as http:
-        Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
-        url = f"http://127.0.0.1:{http.server_port}/"
-        broken_off = 0
-        for number in range(40 if LONG else 5):
-            cache = tmp_path / str(number)
-            monkeypatch.setenv("MICROGRAD_EXT_CACHE", str(cache))
-            killed([sys.executable, "-c", DOWNLOADS, url, *digests], chance.uniform(0.0, 0.8))
-            for name, file in zip(published, files, strict=True):
-                kept = cache / "mnist" / name
-                assert not kept.exists() or kept.read_bytes() == file
-                broken_off += not kept.exists()
-            ran["SIGKILL: while downloading"] += 1
-        pause[0] = 0
-        dataset = replace(mnist._DATASET, base_url=url, sha256=digests)  # type: ignore[arg-type]
-        monkeypatch.setattr(mnist, "_DATASET", dataset)
-        (x_train, y_train), _ = mnist.load_data()  # into the cache of the last
-        np.testing.assert_array_equal(x_train, x)
-        np.testing.assert_array_equal(y_train, y)
-        http.shutdown()
-    assert broken_off
-
-
-def mnist_names() -> tuple[str, ...]:
-    parts = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-    return tuple(f"{part}-ubyte.gz" for part in parts)
 
 
 # ------------------------------------------------------------------ a full disk

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import settings
-from twins import run_python
+from twins import encode, run_python
 
 from micrograd_ext import Sequential, _keeping, layers, utils
 from micrograd_ext.datasets import mnist
@@ -133,8 +133,7 @@ def bytes_of(write: Callable[[Path], Any], folder: Path) -> bytes:
 
 
 def idx(shape: tuple[int, ...]) -> bytes:
-    data = bytes(i % 10 for i in range(math.prod(shape)))
-    return struct.pack(f">HBB{len(shape)}I", 0, 8, len(shape), *shape) + data
+    return encode((np.arange(math.prod(shape)) % 10).reshape(shape))
 
 
 def npz() -> bytes:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from twins import NOT_KERNELS, adam, numbers, public_functions, results, run_python
+from twins import NOT_KERNELS, adam, environment, numbers, public_functions, results, run_python
 
 from micrograd_ext import Sequential, _kernels, layers, utils
 
@@ -267,12 +267,9 @@ def run(script: Path, code: str, **environ: str) -> list[str]:
     """The lines that `code` prints, run beside `script` by a new interpreter."""
     file = script.with_name("main.py")
     file.write_text("from train import *\n" + textwrap.dedent(code))
-    path = os.pathsep.join(
-        filter(None, [str(Path(_kernels.__file__).parents[1]), os.environ.get("PYTHONPATH")])
-    )
     done = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning", str(file)],
-        env={**os.environ, "PYTHONPATH": path, **environ},
+        env=environment(**environ),
         capture_output=True,
         text=True,
         timeout=300,

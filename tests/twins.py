@@ -1,11 +1,16 @@
-"""The kernels in float64 numpy, each another way than the C code goes, and how far off C may be."""
+"""The kernels in float64 numpy, each another way than the C code goes, and how far off C may be.
+
+Below, what tests of files and of processes share.
+"""
 
 from __future__ import annotations
 
 import itertools
 import os
+import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -242,15 +247,40 @@ def adam_twin(
     return x - rate * m / (np.sqrt(v) + epsilon), m, v
 
 
-def run_python(code: str, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """Run code in a new interpreter that finds the package we test."""
+def environment(**more: str) -> dict[str, str]:
+    """That of a new interpreter, which shall find the package we test."""
     package = Path(_kernels.__file__).parents[1]
     path = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path, **more}
+
+
+def run_python(code: str, *options: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a new interpreter."""
     return subprocess.run(
         [sys.executable, *options, "-c", code],
-        env={**os.environ, "PYTHONPATH": path, **environ},
+        env=environment(**environ),
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
     )
+
+
+def kill_python(code: str, wait: float, *arguments: str) -> None:
+    """Run code in a new interpreter, and kill it `wait` seconds after its first line."""
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *arguments],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+        time.sleep(wait)
+        process.kill()
+
+
+def encode(array: Array, code: int = 8) -> bytes:
+    """An IDX file, written with struct, not with numpy as the package would."""
+    head = struct.pack(f">HBB{array.ndim}I", 0, code, array.ndim, *array.shape)
+    return head + bytes(int(x) for x in array.flat)
