@@ -46,6 +46,7 @@ from .layers import Input
 from .models import Sequential
 from .tape import record
 from .tensor import Tensor, is_grad_enabled, no_grad, op
+from .variable import Variable
 from .views import graph_table, graph_tree, to_dot
 
 __version__ = VERSION
@@ -55,6 +56,7 @@ __all__ = [
     "Sequential",
     "Tensor",
     "Value",
+    "Variable",
     "__version__",
     "activations",
     "calculus",

@@ -235,6 +235,19 @@ def positive(what: str, value: Any) -> int:
     return whole(what, value, 1)
 
 
+def pair(what: str, value: Any) -> tuple[int, int]:
+    """(height, width), whole numbers >= 1, from one number for both, or two.
+
+    >>> pair("strides", 2)
+    (2, 2)
+    """
+    if isinstance(value, Sequence):
+        if isinstance(value, str) or len(value) != 2:
+            raise ValueError(f"{what}: expected a number or two (height, width), got {value!r}")
+        return positive(what, value[0]), positive(what, value[1])
+    return (positive(what, value),) * 2
+
+
 def at_least_0(what: str, value: Any, most: float = math.inf) -> float:
     """A number from 0 to most; ValueError for anything else, and for nan.
 

@@ -211,7 +211,7 @@ class ModelStepper(Stepper):
                 continue
             for consumer, slot in part.edges:
                 child = consumer.inputs[slot]
-                comes = (consumer, slot) == (mark.node, mark.slot)
+                comes = consumer is mark.node and slot == mark.slot
                 table.add_row(
                     Text(f"  {self.labels[child]}"),
                     _shape(child),

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import _kernels
-from ._lookup import axis_of
+from ._lookup import axis_of, pair, positive
 from .tensor import Array, Axis, Tensor, TensorLike, apply, op
 
 Result = tuple[Any, Callable[[Array], Array]]
@@ -73,7 +73,7 @@ __all__ = [
 # ---------------------------------------------------------------------------- arithmetic
 
 
-@op("+")
+@op("+", integers=True)
 def add(x1: TensorLike, x2: TensorLike, /) -> Result2:
     """x1 + x2, broadcast.
 
@@ -83,7 +83,7 @@ def add(x1: TensorLike, x2: TensorLike, /) -> Result2:
     return x1 + x2, lambda g: g, lambda g: g
 
 
-@op("-")
+@op("-", integers=True)
 def subtract(x1: TensorLike, x2: TensorLike, /) -> Result2:
     """x1 - x2, broadcast.
 
@@ -93,7 +93,7 @@ def subtract(x1: TensorLike, x2: TensorLike, /) -> Result2:
     return x1 - x2, lambda g: g, lambda g: -g
 
 
-@op("*")
+@op("*", integers=True)
 def multiply(x1: TensorLike, x2: TensorLike, /) -> Result2:
     """x1 * x2, broadcast.
 
@@ -138,7 +138,7 @@ def power(x1: TensorLike, x2: TensorLike, /) -> Result2:
     return y, dx1, dx2
 
 
-@op("-")
+@op("-", integers=True)
 def negative(x: TensorLike, /) -> Result:
     """-x.
 
@@ -148,7 +148,7 @@ def negative(x: TensorLike, /) -> Result:
     return -x, lambda g: -g
 
 
-@op("abs")
+@op("abs", integers=True)
 def absolute(x: TensorLike, /) -> Result:
     """|x|; its derivative at 0 is taken as 0.
 
@@ -158,7 +158,7 @@ def absolute(x: TensorLike, /) -> Result:
     return np.abs(x), lambda g: g * np.sign(x)
 
 
-@op("square")
+@op("square", integers=True)
 def square(x: TensorLike, /) -> Result:
     """x * x.
 
@@ -256,7 +256,7 @@ def cos(x: TensorLike, /) -> Result:
     return np.cos(x), lambda g: -g * np.sin(x)
 
 
-@op("maximum")
+@op("maximum", integers=True)
 def maximum(x1: TensorLike, x2: TensorLike, /) -> Result2:
     """The larger of x1 and x2, element by element; of equals, x1 gets the gradient. NaN wins.
 
@@ -267,7 +267,7 @@ def maximum(x1: TensorLike, x2: TensorLike, /) -> Result2:
     return np.maximum(x1, x2), lambda g: np.where(first, g, 0), lambda g: np.where(first, 0, g)
 
 
-@op("minimum")
+@op("minimum", integers=True)
 def minimum(x1: TensorLike, x2: TensorLike, /) -> Result2:
     """The smaller of x1 and x2, element by element; of equals, x1 gets the gradient. NaN wins.
 
@@ -304,7 +304,7 @@ def where(condition: TensorLike, x1: TensorLike, x2: TensorLike) -> Tensor:
         y = np.where(holds, x1, x2)
         return y, lambda g: np.where(holds, g, 0), lambda g: np.where(holds, 0, g)
 
-    return apply("where", row, (x1, x2))
+    return apply("where", row, (x1, x2), integers=True)
 
 
 # ---------------------------------------------------------------------------- activations
@@ -355,46 +355,50 @@ def tanh(x: TensorLike, /) -> Result:
     return y, lambda g: g * (1 - y * y)
 
 
-def softmax(x: TensorLike, axis: int = -1) -> Tensor:
-    """e ** x / sum of e ** x along an axis; exact for any x, as the largest is subtracted first.
+def softmax(x: TensorLike, axis: int | tuple[int, ...] = -1) -> Tensor:
+    """e ** x / sum of e ** x along an axis, or several; exact for any x: the largest goes first.
 
     >>> softmax(Tensor([1000.0, 1000.0])).data
     array([0.5, 0.5], dtype=float32)
+    >>> softmax(Tensor([[0.0, 0.0], [0.0, 0.0]]), axis=(0, 1)).data
+    array([[0.25, 0.25],
+           [0.25, 0.25]], dtype=float32)
     """
 
     def row(x: Array) -> Result:
-        y = np.exp(x - x.max(axis, keepdims=True))
-        y /= y.sum(axis, keepdims=True)
-        return y, lambda g: y * (g - (g * y).sum(axis, keepdims=True))
+        y = np.exp(x - x.max(axes, keepdims=True))
+        y /= y.sum(axes, keepdims=True)
+        return y, lambda g: y * (g - (g * y).sum(axes, keepdims=True))
 
     x = x if isinstance(x, Tensor) else Tensor(x, requires_grad=False)
-    axis = axis_of(x.shape or (1,), axis)  # numpy lets a number have one
-    y = apply("softmax", row, (x,))
-    if axis == builtins.max(x.ndim - 1, 0):
+    axes = _axes(x.shape or (1,), axis)[: x.ndim]  # a number may have an axis, as numpy has it
+    if axes == (x.ndim - 1,)[: x.ndim]:
+        y = apply("softmax", row, (x,))
         y.logits = x  # a cross entropy that finds them need not take logarithms of zeros
-    return y
+        return y
+    return apply("softmax", row, (x,))
 
 
 @op("log_softmax")
-def log_softmax(x: TensorLike, /, axis: int = -1) -> Result:
+def log_softmax(x: TensorLike, /, axis: int | tuple[int, ...] = -1) -> Result:
     """log(softmax(x)), finite where softmax itself would be 0.
 
     >>> log_softmax(Tensor([0.0, -1000.0])).data
     array([    0., -1000.], dtype=float32)
     """
-    axis = axis_of(x.shape or (1,), axis)
-    y = x - x.max(axis, keepdims=True)
-    y -= np.log(np.exp(y).sum(axis, keepdims=True))
-    return y, lambda g: g - np.exp(y) * g.sum(axis, keepdims=True)
+    axes = _axes(x.shape or (1,), axis)[: x.ndim]
+    y = x - x.max(axes, keepdims=True)
+    y -= np.log(np.exp(y).sum(axes, keepdims=True))
+    return y, lambda g: g - np.exp(y) * g.sum(axes, keepdims=True)
 
 
 # ---------------------------------------------------------------------------- reductions
 
 
-def _axes(x: Array, axis: Axis) -> tuple[int, ...]:
-    """The reduced axes, all of them for None, none twice, counted from the front."""
-    axes = range(x.ndim) if axis is None else axis if isinstance(axis, tuple | list) else [axis]
-    found = tuple([axis_of(x.shape, i) for i in axes])
+def _axes(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
+    """The axes of that shape, all of them for None, none twice, counted from the front."""
+    axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple | list) else [axis]
+    found = tuple([axis_of(shape, i) for i in axes])
     if len(set(found)) < len(found):
         raise ValueError(f"axis: expected each axis once, got {axis}")
     return found
@@ -405,14 +409,14 @@ def _unreduce(g: Array, x: Array, axes: tuple[int, ...]) -> Array:
     return g.reshape([1 if i in axes else n for i, n in enumerate(x.shape)])
 
 
-@op("sum")
+@op("sum", integers=True)
 def sum(x: TensorLike, /, axis: Axis = None, keepdims: bool = False) -> Result:
     """Sum over an axis, several, or all.
 
     >>> sum(Tensor([[1.0, 2.0], [3.0, 4.0]]), axis=0).data
     array([4., 6.], dtype=float32)
     """
-    axes = _axes(x, axis)
+    axes = _axes(x.shape, axis)
     y = x.sum(axes, keepdims=keepdims)
     return y, lambda g: np.broadcast_to(_unreduce(g, x, axes), x.shape)
 
@@ -424,7 +428,7 @@ def mean(x: TensorLike, /, axis: Axis = None, keepdims: bool = False) -> Result:
     >>> mean(Tensor([[1.0, 2.0], [3.0, 4.0]])).item()
     2.5
     """
-    axes = _axes(x, axis)
+    axes = _axes(x.shape, axis)
     count = math.prod(x.shape[i] for i in axes)
     y = x.mean(axes, keepdims=keepdims)
     return y, lambda g: np.broadcast_to(_unreduce(g, x, axes) / count, x.shape)
@@ -473,7 +477,7 @@ def batch_normalization(
 
 def _extreme(x: Array, axis: Axis, keepdims: bool, find: Callable[..., Any]) -> Result:
     """Max or min: all reduced axes are laid side by side, and the first winner is found there."""
-    axes = _axes(x, axis)
+    axes = _axes(x.shape, axis)
     kept = [i for i in range(x.ndim) if i not in axes]
     length = math.prod(x.shape[i] for i in axes)
     lines = x.transpose(*kept, *axes).reshape([x.shape[i] for i in kept] + [length])
@@ -492,7 +496,7 @@ def _extreme(x: Array, axis: Axis, keepdims: bool, find: Callable[..., Any]) -> 
     return y.reshape(shape), dx
 
 
-@op("max")
+@op("max", integers=True)
 def max(x: TensorLike, /, axis: Axis = None, keepdims: bool = False) -> Result:
     """Largest element over an axis, several, or all; the first of equals gets the gradient.
 
@@ -504,7 +508,7 @@ def max(x: TensorLike, /, axis: Axis = None, keepdims: bool = False) -> Result:
     return _extreme(x, axis, keepdims, np.argmax)
 
 
-@op("min")
+@op("min", integers=True)
 def min(x: TensorLike, /, axis: Axis = None, keepdims: bool = False) -> Result:
     """Smallest element over an axis, several, or all; the first of equals gets the gradient.
 
@@ -517,7 +521,7 @@ def min(x: TensorLike, /, axis: Axis = None, keepdims: bool = False) -> Result:
 # ---------------------------------------------------------------------------- shapes
 
 
-@op("reshape")
+@op("reshape", integers=True)
 def reshape(x: TensorLike, /, newshape: int | Sequence[int]) -> Result:
     """The same elements in another shape; one size may be -1.
 
@@ -527,7 +531,7 @@ def reshape(x: TensorLike, /, newshape: int | Sequence[int]) -> Result:
     return x.reshape(newshape), lambda g: g.reshape(x.shape)
 
 
-@op("transpose")
+@op("transpose", integers=True)
 def transpose(x: TensorLike, /, axes: Sequence[int] | None = None) -> Result:
     """The axes in another order, reversed by default.
 
@@ -542,7 +546,7 @@ def transpose(x: TensorLike, /, axes: Sequence[int] | None = None) -> Result:
     return x.transpose(axes), lambda g: g.transpose(order)
 
 
-@op("expand_dims")
+@op("expand_dims", integers=True)
 def expand_dims(x: TensorLike, /, axis: int | tuple[int, ...]) -> Result:
     """With an axis of size 1 put in at each of the given places.
 
@@ -552,7 +556,7 @@ def expand_dims(x: TensorLike, /, axis: int | tuple[int, ...]) -> Result:
     return np.expand_dims(x, axis), lambda g: g.reshape(x.shape)
 
 
-@op("squeeze")
+@op("squeeze", integers=True)
 def squeeze(x: TensorLike, /, axis: Axis = None) -> Result:
     """Without the given axes, or any, of size 1.
 
@@ -562,7 +566,7 @@ def squeeze(x: TensorLike, /, axis: Axis = None) -> Result:
     return np.squeeze(x, axis), lambda g: g.reshape(x.shape)
 
 
-@op("broadcast_to")
+@op("broadcast_to", integers=True)
 def broadcast_to(x: TensorLike, /, shape: Sequence[int]) -> Result:
     """Repeated to a larger shape by numpy's rules (a read-only view).
 
@@ -573,19 +577,25 @@ def broadcast_to(x: TensorLike, /, shape: Sequence[int]) -> Result:
     return np.broadcast_to(x, shape), lambda g: g
 
 
-@op("cast")
+@op("cast", integers=True)
 def cast(x: TensorLike, /, dtype: npt.DTypeLike) -> Result:
-    """As float32 or float64; the gradient comes back in the type of x.
+    """As another type; between float32 and float64 the gradient comes back in the type of x.
 
-    >>> cast(Tensor([1.0]), "float64").dtype
-    dtype('float64')
+    Through whole numbers and bool, which are cut off as numpy cuts, none flows.
+
+    >>> cast(Tensor([1.0]), "float64").dtype, cast(Tensor([1.5]), "int32").data
+    (dtype('float64'), array([1], dtype=int32))
     """
-    if np.dtype(dtype) not in (np.float32, np.float64):
-        raise TypeError(f"cast: dtype: expected float32 or float64, got {np.dtype(dtype)}")
-    return x.astype(dtype), lambda g: g
+    wanted = np.dtype(dtype)
+    if wanted not in (np.float32, np.float64) and wanted.kind not in "iub":
+        raise TypeError(
+            "cast: dtype: expected float32 or float64, or a type of whole numbers or bool, "
+            f"got {wanted}"
+        )
+    return x.astype(wanted), lambda g: g
 
 
-@op("getitem")
+@op("getitem", integers=True)
 def getitem(x: TensorLike, /, index: Any) -> Result:
     """x[index] with any index numpy knows; elements picked twice get both gradients.
 
@@ -626,7 +636,7 @@ def concatenate(xs: Sequence[TensorLike], axis: int = 0) -> Tensor:
 
         return y, *(part(i) for i in range(len(arrays)))
 
-    return apply("concatenate", row, xs)
+    return apply("concatenate", row, xs, integers=True)
 
 
 def stack(xs: Sequence[TensorLike], axis: int = 0) -> Tensor:
@@ -643,7 +653,7 @@ def stack(xs: Sequence[TensorLike], axis: int = 0) -> Tensor:
 
         return np.stack(arrays, axis), *(part(i) for i in range(len(arrays)))
 
-    return apply("stack", row, xs)
+    return apply("stack", row, xs, integers=True)
 
 
 # ---------------------------------------------------------------------------- images
@@ -660,18 +670,24 @@ def conv2d(
     bias: TensorLike | None = None,
     strides: int | tuple[int, int] = 1,
     padding: str = "valid",
+    dilation_rate: int | tuple[int, int] = 1,
+    groups: int = 1,
 ) -> Tensor:
     """Convolution as networks mean it (cross-correlation; LeCun et al. 1998, sec. II).
 
     Args:
         images: (N, H, W, C).
-        kernel: (KH, KW, C, F).
+        kernel: (KH, KW, C / groups, F).
         bias: (F,), or None.
         strides: one number, or (height, width).
         padding: 'valid' (windows stay inside) or 'same' (zeros around, OH = ceil(H / stride)).
+        dilation_rate: how far a window's pixels are apart, one number or (height, width); where
+            it is not 1, strides are 1.
+        groups: into how many parts channels and filters are divided, each part of the filters
+            seeing its part of the channels.
 
     Returns:
-        (N, OH, OW, F); for 'valid' OH = (H - KH) // stride + 1.
+        (N, OH, OW, F); for 'valid' OH = (H - (KH - 1) dilation_rate - 1) // stride + 1.
 
     Raises:
         ValueError: wrong rank, channels that disagree, a kernel larger than the image.
@@ -679,6 +695,11 @@ def conv2d(
     >>> conv2d(Tensor([[[[0.0], [1.0], [2.0], [3.0]]]]), [[[[1.0]], [[2.0]], [[3.0]]]]).data.ravel()
     array([ 8., 14.], dtype=float32)
     """
+    if groups != 1:
+        return _grouped_conv2d(images, kernel, bias, strides, padding, dilation_rate, groups)
+    if pair("conv2d: dilation_rate", dilation_rate) != (1, 1):
+        y = _dilated_conv2d(images, kernel, strides, padding, dilation_rate)
+        return y if bias is None else add(y, bias)
 
     def row(x: Array, w: Array, *b: Array) -> tuple[Any, ...]:
         dtype = np.result_type(x, w, *b)
@@ -692,6 +713,105 @@ def conv2d(
         )[: 3 + len(bias)]
 
     return apply("conv2d", row, (images, kernel) if bias is None else (images, kernel, bias))
+
+
+def _grouped_conv2d(
+    images: TensorLike,
+    kernel: TensorLike,
+    bias: TensorLike | None,
+    strides: int | tuple[int, int],
+    padding: str,
+    dilation_rate: int | tuple[int, int],
+    groups: int,
+) -> Tensor:
+    """`conv2d` of each part of the channels with its part of the filters."""
+    x, w = (
+        a if isinstance(a, Tensor) else Tensor(a, requires_grad=False) for a in (images, kernel)
+    )
+    positive("conv2d: groups", groups)
+    if x.ndim != 4 or w.ndim != 4 or w.shape[2] * groups != x.shape[3] or w.shape[3] % groups:
+        raise ValueError(
+            f"conv2d: groups: expected images (N, H, W, C), a kernel (KH, KW, C / {groups}, F) and "
+            f"filters that {groups} divides, got shapes {x.shape} and {w.shape}"
+        )
+    channels, filters = w.shape[2], w.shape[3] // groups
+    parts = []
+    for g in range(groups):
+        its = slice(g * filters, (g + 1) * filters)
+        part = x[..., g * channels : (g + 1) * channels]
+        parts.append(conv2d(part, w[..., its], None, strides, padding, dilation_rate))
+    y = concatenate(parts, axis=-1)
+    return y if bias is None else add(y, bias)
+
+
+@op("conv2d")
+def _dilated_conv2d(
+    images: TensorLike,
+    kernel: TensorLike,
+    /,
+    strides: int | tuple[int, int],
+    padding: str,
+    dilation_rate: int | tuple[int, int],
+) -> Result2:
+    """`conv2d` with holes in the window: a matrix product for each place of it, added up."""
+    rate = pair("conv2d: dilation_rate", dilation_rate)
+    if pair("conv2d: strides", strides) != (1, 1):
+        raise ValueError(
+            f"conv2d: strides: expected 1 where dilation_rate is {rate}, got {strides}"
+        )
+    if images.ndim != 4 or kernel.ndim != 4 or images.shape[3] != kernel.shape[2]:
+        raise ValueError(
+            "conv2d: expected images (N, H, W, C) and a kernel (KH, KW, C, F), got shapes "
+            f"{images.shape} and {kernel.shape}"
+        )
+    if not isinstance(padding, str) or padding not in ("valid", "same"):
+        raise ValueError(f"conv2d: padding: expected 'valid' or 'same', got {padding!r}")
+    reach = [(size - 1) * r for size, r in zip(kernel.shape[:2], rate, strict=True)]
+    before = [0 if padding == "valid" else r // 2 for r in reach]
+    after = [0 if padding == "valid" else r - r // 2 for r in reach]
+    around = [(0, 0), *zip(before, after, strict=True), (0, 0)]
+    padded = np.pad(images, around)
+    n, (oh, ow) = len(images), (padded.shape[1] - reach[0], padded.shape[2] - reach[1])
+    if oh < 1 or ow < 1:
+        raise ValueError(
+            f"conv2d: a window of {reach[0] + 1}x{reach[1] + 1}, with its holes, does not fit "
+            f"images of {images.shape[1]}x{images.shape[2]} with padding 'valid'"
+        )
+    places = [
+        (
+            i,
+            j,
+            (
+                slice(None),
+                slice(i * rate[0], i * rate[0] + oh),
+                slice(j * rate[1], j * rate[1] + ow),
+            ),
+        )
+        for i, j in np.ndindex(*kernel.shape[:2])
+    ]
+
+    def seen(at: tuple[slice, ...]) -> Array:
+        return padded[at].reshape(n * oh * ow, -1)
+
+    y = builtins.sum(_product(seen(at), kernel[i, j]) for i, j, at in places)
+
+    def dx(g: Array) -> Array:
+        sent = np.zeros(padded.shape, g.dtype)
+        rows = g.reshape(n * oh * ow, -1)
+        for i, j, at in places:
+            sent[at] += _product(rows, kernel[i, j].T).reshape(n, oh, ow, -1)
+        inside = tuple(
+            slice(b, b + size) for (b, _), size in zip(around, images.shape, strict=True)
+        )
+        return sent[inside]
+
+    def dw(g: Array) -> Array:
+        sent = np.empty_like(kernel)
+        for i, j, at in places:
+            sent[i, j] = _product(seen(at).T, g.reshape(n * oh * ow, -1))
+        return sent
+
+    return np.reshape(y, (n, oh, ow, kernel.shape[3])), dx, dw
 
 
 def conv2d_relu_pool(

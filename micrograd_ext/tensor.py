@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import math
+import operator
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeAlias
@@ -77,14 +78,16 @@ class Tensor:
 
     Arithmetic, comparisons, indexing and broadcasting are numpy's; what has a derivative is
     recorded, and `backward()` fills in `grad`. More functions are in `micrograd_ext.ops`.
-    `==` and `hash` go by identity, `<` and the like give plain boolean arrays.
+    `==`, `<` and the like compare element by element and give plain boolean arrays; `hash` goes by
+    identity.
 
     Args:
         data: number, nested sequence, array or Tensor (whose data are shared, not its graph).
             Python numbers, integers and booleans become float32; float arrays keep their type.
-        requires_grad: whether `backward` should compute a gradient for it.
+        requires_grad: whether `backward` should compute a gradient for it; of floats only.
         name: what to call it when the graph is shown.
-        dtype: 'float32' or 'float64', to convert to.
+        dtype: what to convert to: 'float32' or 'float64', or a type of whole numbers or 'bool' for
+            class numbers, places, masks and the like, through which no gradient flows.
 
     Attributes:
         data: the ndarray.
@@ -94,7 +97,7 @@ class Tensor:
         logits: what `ops.softmax` was given, if that computed it along the last axis, else None.
 
     Raises:
-        TypeError: data that are not real numbers, or a dtype that is no float32 or float64.
+        TypeError: data that are not real numbers, or a dtype that is none of these.
 
     >>> a, b = Tensor([2.0, 3.0], name="a"), Tensor([-1.0, 4.0], name="b")
     >>> loss = (a * b + b).sum()
@@ -130,7 +133,7 @@ class Tensor:
         self.op = ""
         self.pullbacks: tuple[Callable[[Array], Array] | None, ...] = ()
         self.name = name
-        self.requires_grad = requires_grad
+        self.requires_grad = bool(requires_grad) and self.data.dtype.kind == "f"
         self.logits: Tensor | None = None
 
     # ------------------------------------------------------------------ the graph
@@ -236,7 +239,7 @@ class Tensor:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """float32 or float64."""
+        """float32 or float64, or a type of whole numbers or bool if that was asked for."""
         return self.data.dtype
 
     @property
@@ -250,7 +253,8 @@ class Tensor:
 
     def item(self) -> float:
         """The only element as a Python number; ValueError if there are several."""
-        return float(self.data.item())
+        found: float = self.data.item()
+        return found
 
     def tolist(self) -> Any:
         """The data as nested lists of Python numbers."""
@@ -268,7 +272,16 @@ class Tensor:
         return (self[i] for i in range(len(self)))
 
     def __float__(self) -> float:
-        return self.item()
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        return operator.index(self.data.item() if self.data.ndim == 0 else self.data)
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item() if spec and self.data.ndim == 0 else str(self), spec)
 
     def __bool__(self) -> bool:
         return bool(self.data)
@@ -331,6 +344,16 @@ class Tensor:
 
     def __getitem__(self, index: Any) -> Tensor:
         return ops.getitem(self, index)
+
+    def __eq__(self, other: object) -> Any:
+        with_other = _numbers_of(other)
+        return NotImplemented if with_other is None else np.asarray(self.data == with_other)
+
+    def __ne__(self, other: object) -> Any:
+        with_other = _numbers_of(other)
+        return NotImplemented if with_other is None else np.asarray(self.data != with_other)
+
+    __hash__ = object.__hash__
 
     def __lt__(self, other: TensorLike) -> Array:
         return np.asarray(self.data < _comparable(other))
@@ -450,13 +473,18 @@ class Tensor:
 # ---------------------------------------------------------------------- making an op of a row
 
 
-def op(symbol: str) -> Callable[[Callable[P, tuple[Any, ...]]], Callable[P, Tensor]]:
+def op(
+    symbol: str, integers: bool = False
+) -> Callable[[Callable[P, tuple[Any, ...]]], Callable[P, Tensor]]:
     """Make an op on Tensors of a row: a function of arrays that says what it sends back.
 
     What stands before the `/` in its signature are the arrays; they come as ndarrays of one
     float type or mixed ones, and may be given as Tensors or anything numpy takes. The row returns
     its value and, for each of the arrays, a function from the gradient of the value to the
     gradient of that array. What was broadcast is summed again afterwards, not by the row.
+
+    integers: whether whole numbers stay what they are if no float is among the arrays; otherwise
+    the row gets floats in their place.
 
     >>> @op("cube")
     ... def cube(x, /):
@@ -480,26 +508,36 @@ def op(symbol: str) -> Callable[[Callable[P, tuple[Any, ...]]], Callable[P, Tens
                 )
             first: Any = args[:arrays]
             rest: Any = args[arrays:]
-            return apply(symbol, lambda *x: row(*x, *rest, **kwargs), first)
+            return apply(symbol, lambda *x: row(*x, *rest, **kwargs), first, integers)
 
         return function
 
     return decorate
 
 
-def apply(symbol: str, row: Row, inputs: Sequence[TensorLike]) -> Tensor:
+def apply(symbol: str, row: Row, inputs: Sequence[TensorLike], integers: bool = False) -> Tensor:
     """Compute `row` on the inputs' data and record it under the name `symbol`; see `op`.
 
-    Numbers, lists and integer arrays among the inputs take the type of the first Tensor there.
+    Numbers, lists and integer arrays among the inputs take the type of the first Tensor of floats.
     """
-    dtype = next((x.data.dtype for x in inputs if isinstance(x, Tensor)), None)
+    dtype = whole = None
+    for x in inputs:
+        if isinstance(x, Tensor):
+            if x.data.dtype.kind == "f":
+                dtype = x.data.dtype
+                break
+            whole = x.data.dtype
+    if whole is not None:  # seldom
+        inputs = _together(inputs, dtype, integers)
     tensors = tuple([x if isinstance(x, Tensor) else _constant(x, dtype) for x in inputs])
     data, *pullbacks = row(*[x.data for x in tensors])
     out = Tensor.__new__(Tensor)  # the row made floats of floats: nothing to check
     out.data = np.asarray(data)
     out._grad = out.name = out.logits = None
     wanted = [x.requires_grad for x in tensors]
-    out.requires_grad = True in wanted and is_grad_enabled()
+    out.requires_grad = (
+        True in wanted and is_grad_enabled() and out.data.dtype.kind == "f"
+    )  # a cast may have made whole numbers
     if out.requires_grad:
         out.op = symbol
         out.inputs = tensors
@@ -509,6 +547,23 @@ def apply(symbol: str, row: Row, inputs: Sequence[TensorLike]) -> Tensor:
     else:
         out.op, out.inputs, out.pullbacks = "", (), ()
     return out
+
+
+def _together(
+    inputs: Sequence[TensorLike], dtype: np.dtype[Any] | None, integers: bool
+) -> list[Tensor]:
+    """Tensors of whole numbers and what is beside them: as floats, unless all may stay whole."""
+    if integers and all(np.asarray(_plain(x)).dtype.kind in "iub" for x in inputs):
+        # Python's numbers adapt to the arrays beside them, as far as they fit
+        kinds = [np.min_scalar_type(x) if isinstance(x, int) else np.asarray(x) for x in inputs]
+        kind = np.result_type(*kinds)
+        return [Tensor(x, dtype=kind) for x in inputs]
+    return [
+        x
+        if isinstance(x, Tensor) and x.data.dtype.kind == "f"
+        else Tensor(x, requires_grad=False, dtype=dtype or np.float32)
+        for x in inputs
+    ]
 
 
 def _plain(x: TensorLike) -> Any:
@@ -522,6 +577,17 @@ def _comparable(x: TensorLike) -> Any:
     return _plain(x)
 
 
+def _numbers_of(other: object) -> Any:
+    """What a Tensor can be equal to, number by number; None for what holds no numbers."""
+    if isinstance(other, Tensor):
+        return other.data
+    try:
+        array = np.asarray(_comparable(other))
+    except ValueError:  # lists of different lengths
+        return None
+    return array if array.dtype.kind in "fiubc" else None
+
+
 def _constant(x: TensorLike, dtype: np.dtype[Any] | None) -> Tensor:
     """An operand that is no Tensor. Only an array of floats has a type of its own to keep."""
     own = isinstance(x, np.ndarray) and x.ndim > 0 and x.dtype.kind == "f"
@@ -529,7 +595,10 @@ def _constant(x: TensorLike, dtype: np.dtype[Any] | None) -> Tensor:
 
 
 def _as_array(data: TensorLike, dtype: npt.DTypeLike | None = None) -> Array:
-    """Data as a float32 or float64 array in native byte order; no copy where none is needed."""
+    """Data as an array of `dtype`, of floats if it is None, in native byte order.
+
+    No copy is made where none is needed.
+    """
     given = _plain(data)
     try:
         array = np.asarray(given)
@@ -540,11 +609,16 @@ def _as_array(data: TensorLike, dtype: npt.DTypeLike | None = None) -> Array:
     if array.dtype.kind not in "fiub":
         raise TypeError(f"Tensor: expected real numbers, got {given!r} of type {array.dtype}")
     if dtype is None:
+        if isinstance(data, Tensor):
+            return array
         keep = array.dtype.kind == "f" and isinstance(given, np.ndarray | np.generic)
         dtype = np.float64 if keep and array.dtype.itemsize > 4 else np.float32
     wanted = np.dtype(dtype)
-    if wanted not in (np.float32, np.float64):
-        raise TypeError(f"Tensor: dtype: expected float32 or float64, got {wanted}")
+    if wanted not in (np.float32, np.float64) and wanted.kind not in "iub":
+        raise TypeError(
+            "Tensor: dtype: expected float32 or float64, or a type of whole numbers or bool, "
+            f"got {wanted}"
+        )
     return array.astype(wanted, copy=False)
 
 

@@ -99,7 +99,7 @@ def draw(root: Any, labels: Labels, mark: graph.Step | None = None) -> Text:
         else:
             text.append(labels.formula(node), "bold").append(f"   data {shown(node.data)}   ")
             text.append(f"grad {shown(node.grad)}", "blue")
-        if mark is not None and edge == (mark.node, mark.slot):
+        if mark and edge and edge[0] is mark.node and edge[1] == mark.slot:
             text.append("   ").append("<- next", "bold yellow")
         drawn.add(node)
         last = len(node.inputs) - 1

@@ -102,10 +102,11 @@ def test_topological_order_of_a_diamond() -> None:
     a = Tensor(1.0, name="a")
     b, c = a * 2, a * 3
     order = topological_order(b + c)
-    assert order[-1].inputs == (b, c)
+    assert [*map(id, order[-1].inputs)] == [id(b), id(c)]
+    places = {node: place for place, node in enumerate(order)}
     for node in order:
-        assert all(order.index(child) < order.index(node) for child in node.inputs)
-    assert len(order) == len(set(order))
+        assert all(places[child] < places[node] for child in node.inputs)
+    assert len(order) == len(places)
 
 
 @pytest.mark.parametrize(
@@ -272,8 +273,8 @@ def test_what_is_no_array_of_numbers(data: Any) -> None:
 def test_wrong_data_and_types() -> None:
     with pytest.raises(ValueError, match="cannot make an array of list"):
         Tensor([[1.0], [1.0, 2.0]])
-    with pytest.raises(TypeError, match="dtype: expected float32 or float64, got int"):
-        Tensor([1], dtype=int)
+    with pytest.raises(TypeError, match=r"dtype: expected float32 or float64, or .* got complex"):
+        Tensor([1], dtype=complex)
 
 
 def test_no_copy_where_none_is_needed() -> None:
@@ -294,7 +295,7 @@ def test_numpys_attributes() -> None:
     np.testing.assert_array_equal(x > 3, x.data > 3)
     np.testing.assert_array_equal(x < 3, x.data < 3)
     np.testing.assert_array_equal(x <= x.T.T, np.ones((2, 3)))
-    assert x != Tensor(x)
+    assert (x == Tensor(x)).all()
     assert len({x, Tensor(x)}) == 2
     assert repr(x[0]) == "Tensor([1., 2., 3.], shape=(3,), dtype=float64, op='getitem')"
     assert repr(Tensor(2.0, name="a")) == "Tensor(2., shape=(), dtype=float32, name='a')"
@@ -487,7 +488,11 @@ def test_comparisons_with_arrays() -> None:
     ):
         assert isinstance(found, np.ndarray)
         assert found.tolist() == expected
-    assert (x == Tensor(x.data)) is False  # by identity
+    np.testing.assert_array_equal(x == Tensor(x.data), [True, True, True])
+    np.testing.assert_array_equal(x != array, [True, False, True])
+    np.testing.assert_array_equal(array == x, [False, True, False])
+    assert not any(x == other for other in (None, "abc", object(), [[1.0], [2.0, 3.0]]))
+    assert all(x != other for other in (None, "abc", object(), [[1.0], [2.0, 3.0]]))
 
 
 def test_iteration_is_differentiable() -> None:

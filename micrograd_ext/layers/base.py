@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, TypedDict
 import numpy as np
 
 from .. import _random, initializers, regularizers
-from .._lookup import Configured, config_of, positive
+from .._lookup import Configured, config_of, pair, positive
 from ..tensor import Array, Tensor, TensorLike, no_grad
 
 __all__ = ["Input", "InputLayer", "Layer", "Shape"]
@@ -380,10 +380,4 @@ def count_of(layer: Layer, argument: str, value: Any) -> int:
 
 def pair_of(layer: Layer, argument: str, value: int | Sequence[int]) -> tuple[int, int]:
     """(height, width) from one number for both, or two."""
-    if isinstance(value, Sequence) and len(value) == 2:
-        return count_of(layer, argument, value[0]), count_of(layer, argument, value[1])
-    if isinstance(value, Sequence):
-        raise ValueError(
-            f"{layer.name}: {argument}: expected a number or two (height, width), got {value!r}"
-        )
-    return (count_of(layer, argument, value),) * 2
+    return pair(f"{layer.name}: {argument}", value)
