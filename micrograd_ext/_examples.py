@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from . import losses
-from .tensor import Array, TensorLike
+from .tensor import Array, Tensor, TensorLike
 
 if TYPE_CHECKING:
     from .models import Sequential
@@ -26,7 +26,6 @@ def examples_for(
     x: TensorLike,
     y: TensorLike | None = None,
     sample_weight: TensorLike | None = None,
-    class_weight: Mapping[int, float] | None = None,
     labelled: bool = True,
 ) -> Examples:
     """x, y and weights as arrays of equal length; x of the shape that the model takes.
@@ -36,7 +35,7 @@ def examples_for(
     Raises TypeError or ValueError, which name the caller's argument.
     """
     images = _array(caller, "x", x)
-    if not model._takes(images.shape):
+    if not model.takes(images.shape):
         raise ValueError(
             f"{caller}: x: expected shape {model.input_shape} (None: any number of examples), "
             f"got {images.shape}"
@@ -50,20 +49,25 @@ def examples_for(
         raise ValueError(f"{caller}: x has {len(images)} examples, but y has {len(labels)}")
     if len(images) == 0:
         raise ValueError(f"{caller}: x: expected at least one example, got shape {images.shape}")
-    if sample_weight is None and class_weight is None:
+    if sample_weight is None:
         return images, labels
-    weights = np.ones(len(images), np.float32)
-    if class_weight is not None:
-        weights *= _weights_of_classes(caller, labels, class_weight)
-    if sample_weight is not None:
-        given = np.asarray(sample_weight)
-        shapes = (weights.shape, (*weights.shape, 1))
-        if given.dtype.kind not in "fiub" or given.shape not in shapes:
-            raise ValueError(
-                f"{caller}: sample_weight: expected a number for each of the "
-                f"{len(weights)} examples, got shape {given.shape}, {given.dtype}"
-            )
-        weights *= given.reshape(weights.shape)
+    weights = np.asarray(sample_weight)
+    if weights.dtype.kind not in "fiub" or weights.shape[:1] != labels.shape[:1]:
+        raise ValueError(
+            f"{caller}: sample_weight: expected a number for each of the {len(labels)} examples, "
+            f"got shape {weights.shape}, {weights.dtype}"
+        )
+    return images, labels, weights.astype(np.float32, copy=False)
+
+
+def by_class(caller: str, examples: Examples, class_weight: Mapping[int, float] | None) -> Examples:
+    """The examples, each counting as its class says, besides what its own weight says."""
+    if class_weight is None:
+        return examples
+    images, labels, *given = examples
+    weights = _weights_of_classes(caller, labels, class_weight)
+    for own in given:
+        weights = (weights.reshape(-1, *[1] * (own.ndim - 1)) * own).astype(np.float32)
     return images, labels, weights
 
 
@@ -112,16 +116,38 @@ def _weights_of_classes(caller: str, y: Array, class_weight: Mapping[int, float]
             f"{caller}: class_weight: expected a dict from class numbers to weights, "
             f"got {class_weight!r}"
         )
-    classes = y.argmax(-1) if y.ndim > 1 and y.shape[-1] > 1 else y.reshape(len(y), -1)[:, 0]
+    classes = y
+    if y.ndim > 1:
+        classes = y[..., 0] if y.shape[-1] == 1 else y.argmax(-1)
     if classes.ndim != 1:
         raise ValueError(
             f"{caller}: class_weight: expected one class for each example, got y of shape {y.shape}"
         )
-    return np.array([class_weight.get(int(each), 1.0) for each in classes], np.float32)
+    # labels that are not whole count as the class that is nearest
+    return np.array([class_weight.get(int(each), 1.0) for each in np.round(classes)], np.float32)
 
 
-def why_nan(epoch: int, examples: Sequence[Array], learning_rate: float) -> str:
-    """What to say of a loss that is no number."""
+def not_finite(weights: Sequence[Tensor]) -> str | None:
+    """The name of the first weight with numbers that are none, or infinite; None if there is none.
+
+    >>> not_finite([Tensor([1.0], name="kernel"), Tensor([float("nan")], name="bias")])
+    'bias'
+    """
+    return next((str(w.name) for w in weights if not np.isfinite(w.data).all()), None)
+
+
+def why_nan(
+    epoch: int, examples: Sequence[Array], learning_rate: float, weight: str | None = None
+) -> str:
+    """What to say of a loss that is no number.
+
+    weight: the name of one that was not finite before training began.
+    """
+    if weight is not None:
+        return (
+            f"fit: the loss of epoch {epoch + 1} is nan: expected a number; the model's weight "
+            f"{weight} was not finite before training began"
+        )
     for name, array in zip(("x", "y", "sample_weight"), examples, strict=False):
         if array.dtype.kind == "f":
             for first in range(0, len(array), ROWS):

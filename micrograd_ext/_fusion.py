@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from . import activations, ops
 from .layers import Activation, Conv2D, Layer, MaxPooling2D, ReLU, Softmax
-from .layers.base import Shape
+from .layers.base import Shape, in_a_row
 from .tensor import Tensor
 
 __all__ = ["fuse"]
@@ -20,6 +20,7 @@ __all__ = ["fuse"]
 Stage: TypeAlias = Callable[..., Tensor]
 
 RELU = activations.get("relu")
+RELUS = (RELU, ops.relu)
 MOST_PLACES = 255  # in a window: a winner's place is a byte
 
 
@@ -33,6 +34,7 @@ def fuse(layers: Sequence[Layer]) -> list[Stage]:
     >>> [type(stage).__name__ for stage in fuse(layers)]
     ['ConvolutionAndPooling', 'Conv2D']
     """
+    layers = in_a_row(layers)
     stages: list[Stage] = []
     at = 0
     while at < len(layers):
@@ -78,14 +80,16 @@ def activation_of(layer: Any) -> activations.Activation | None:
 def _convolution_and_pooling(layers: Sequence[Layer]) -> ConvolutionAndPooling | None:
     """The first layers as one, if they are of that kind."""
     first, *rest = layers
-    if type(first) is not Conv2D:
+    if type(first) is not Conv2D or not first.plain:
         return None
     relu: Layer = first
     alone = rest and type(rest[0]) in (Activation, ReLU)  # not another layer that ends with one
     if first.activation is activations.linear and alone:
         relu = rest.pop(0)
     pooling = rest[0] if rest else None
-    if activation_of(relu) is not RELU or type(pooling) is not MaxPooling2D:
+    if activation_of(relu) not in RELUS or type(pooling) is not MaxPooling2D:
+        return None
+    if first.activity_regularizer or relu.activity_regularizer or pooling.activity_regularizer:
         return None
     height, width = pooling.pool_size
     side_by_side = pooling.strides == pooling.pool_size and pooling.padding == "valid"

@@ -5,11 +5,14 @@ from __future__ import annotations
 import inspect
 import math
 import operator
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 T = TypeVar("T")
 Registered = TypeVar("Registered", bound=Callable[..., Any])
@@ -72,28 +75,75 @@ def make(what: str, table: Mapping[str, Any], identifier: Any) -> Any:
     return kind.from_config(config) if hasattr(kind, "from_config") else kind(**config)
 
 
-def config_of(thing: Any) -> dict[str, Any]:
+def config_of(thing: Any, without: Collection[str] = ()) -> dict[str, Any]:
     """The arguments that make another one like it, as JSON can hold them.
 
-    They are read from the attributes that are called as the arguments of `__init__` are.
+    without: names of arguments to leave out.
 
-    >>> class Pair:
+    Of a class of this package they are read from the attributes that are called as the arguments
+    of `__init__` are, as these are now; of others, they are what the object was made with.
+
+    >>> class Pair(Configured):
     ...     def __init__(self, first, second=None):
     ...         self.first, self.second = first, second
     >>> config_of(Pair(1, (2, 3)))
     {'first': 1, 'second': [2, 3]}
     """
+    given = getattr(thing, "_arguments", None)
+    values: Mapping[str, Any] = {} if given is None else given.values
     config = {}
-    for name, parameter in inspect.signature(type(thing).__init__).parameters.items():
-        if name == "self" or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+    overridden = not is_own(type(thing).get_config)  # then what is not found here may come there
+    for name, kind in _arguments_of(type(thing)).items():
+        if name in without:
             continue
-        if not hasattr(thing, name):
-            raise TypeError(
-                f"{type(thing).__name__}: get_config: expected an attribute {name!r}, as __init__ "
-                "has an argument of that name; or override get_config"
-            )
-        config[name] = serialize(getattr(thing, name))
+        try:
+            own = name in values and not is_own(kind)
+            config[name] = serialize(values[name] if own else getattr(thing, name))
+        except (AttributeError, TypeError) as error:
+            if not overridden:
+                raise TypeError(
+                    f"{type(thing).__name__}: get_config: {name}: {error}; override get_config"
+                ) from error
     return config
+
+
+def _arguments_of(kind: type) -> dict[str, type]:
+    """The names of a class's arguments, and of those it hands on: each with the class it is of."""
+    found: dict[str, type] = {}
+    for each in kind.__mro__:
+        if "__init__" not in vars(each):
+            continue
+        hands_on = False
+        for name, parameter in inspect.signature(vars(each)["__init__"]).parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                hands_on = True
+            elif name != "self" and parameter.kind is not parameter.VAR_POSITIONAL:
+                found.setdefault(name, each)
+        if not hands_on:
+            break
+    return found
+
+
+def is_own(kind: Any) -> bool:
+    """Whether a class or function is of this package."""
+    return str(kind.__module__).split(".")[0] == __name__.split(".")[0]
+
+
+class Arguments:
+    """What an object was made with: name -> value, without what could not be written down."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self.values = values
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Arguments:
+        return self
+
+    def __reduce__(self) -> tuple[type[Arguments], tuple[dict[str, Any]]]:
+        plain = {}
+        for name, value in self.values.items():
+            with suppress(TypeError):
+                plain[name] = serialize(value)
+        return Arguments, (plain,)
 
 
 def serialize(value: Any) -> Any:
@@ -134,15 +184,34 @@ def name_of(thing: Any) -> str:
         return _names[thing]
     if thing.__name__ == "<lambda>":
         raise TypeError("expected a function with a name, to be found by it again; got a lambda")
-    own = isinstance(thing, type) and thing.__module__.split(".")[0] == __name__.split(".")[0]
+    own = isinstance(thing, type) and is_own(thing)
     return thing.__name__ if own else f">{thing.__name__}"
 
 
 class Configured:
     """What can say how to make another one like it.
 
-    Keep each argument of `__init__` in an attribute of its name, or override `get_config`.
+    What a class of one's own is made with is kept. A class may override `get_config`, and put what
+    it adds beside what `super().get_config()` returns.
     """
+
+    _arguments: Arguments
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Note what it is made with."""
+        made = super().__new__(cls)
+        if not is_own(cls):
+            signature = inspect.signature(cls.__init__)
+            try:
+                given = signature.bind(made, *args, **kwargs)
+            except TypeError:  # __init__ is going to say what is wrong, or it is being unpickled
+                return made
+            given.apply_defaults()
+            _, *values = given.arguments.items()
+            more = {p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD}
+            own = {name: value for name, value in values if name not in more}
+            made._arguments = Arguments(own)
+        return made
 
     def get_config(self) -> dict[str, Any]:
         """The arguments that make another one like it."""
@@ -285,6 +354,34 @@ def _real(value: Any) -> float:
 def seed_or_none(value: Any) -> int | None:
     """What starts a random stream: a whole number >= 0, or None for no stream of its own."""
     return None if value is None else whole("seed", value)
+
+
+def float32_only(what: str, dtype: Any) -> None:
+    """Raise ValueError for a dtype that is neither None nor float32, the one that is computed in.
+
+    >>> float32_only("dense", "float32")
+    """
+    try:
+        good = dtype is None or np.dtype(dtype) == np.float32
+    except TypeError:
+        good = False
+    if not good:
+        raise ValueError(
+            f"{what}: dtype: expected None or 'float32', in which this package computes, "
+            f"got {dtype!r}"
+        )
+
+
+def channels_last_only(what: str, data_format: Any) -> None:
+    """Raise ValueError for a data_format that is neither None nor 'channels_last'.
+
+    >>> channels_last_only("conv2d", "channels_last")
+    """
+    if data_format not in (None, "channels_last"):
+        raise ValueError(
+            f"{what}: data_format: expected 'channels_last', images (N, H, W, C), "
+            f"got {data_format!r}"
+        )
 
 
 def axis_of(shape: tuple[int, ...], axis: Any) -> int:

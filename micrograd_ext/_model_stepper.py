@@ -265,9 +265,8 @@ def _forward(
     calls: list[Call] = []
     for layer in twin.layers:
         vars(layer)["call"] = _noted(layer, calls)
-    stages: Sequence[Callable[..., Tensor]] = [twin] if twin._calls_itself else twin.layers
     with _random.rewound():
-        y_pred = twin._through(stages, x, training=True)
+        y_pred = twin(x, training=True)
         loss = batch_loss(twin, y, y_pred, weights)
     for layer in twin.layers:
         del vars(layer)["call"]  # a cycle would keep the graph alive
@@ -278,8 +277,8 @@ def _noted(layer: Layer, calls: list[Call]) -> Callable[..., Tensor]:
     """The layer's `call`, writing down what went in and what came out."""
     call: Callable[..., Tensor] = layer.call
 
-    def noted(inputs: Tensor, **options: Any) -> Tensor:
-        output = call(inputs, **options)
+    def noted(inputs: Tensor, *args: Any, **options: Any) -> Tensor:
+        output = call(inputs, *args, **options)
         if isinstance(output, Tensor):  # else it has no graph
             calls.append((layer, inputs, output))
         return output

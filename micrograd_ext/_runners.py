@@ -17,7 +17,7 @@ from . import ops
 from ._examples import Examples
 from ._fusion import fuse
 from .callbacks import Logs
-from .layers.base import Shape
+from .layers.base import Shape, in_a_row, training_place
 from .losses import Loss, reduced
 from .metrics import CategoricalAccuracy, MeanMetricWrapper, accuracy, categorical_accuracy
 from .program import NO_UPDATE, NotLoweredError, Program, lower
@@ -45,7 +45,7 @@ class Runner:
 
     def reset(self) -> None:
         """Start the means anew."""
-        for metric in (*self.model._metrics, self.model._loss_mean):
+        for metric in self.model.metrics:
             metric.reset_state()
 
     def train(self, first: int, n: int, order: Array | None) -> None:
@@ -56,32 +56,36 @@ class Runner:
         """Loss and metrics see n examples."""
         raise NotImplementedError
 
-    def predict(self, size: int) -> Array:
-        """The outputs for all examples, `size` at a time."""
+    def predict(self, first: int, n: int) -> Array:
+        """The outputs for n examples."""
         raise NotImplementedError
 
     def close(self) -> None:
         """Done: nothing is asked of it any more."""
 
     def batch(self, which: int, first: int, n: int, order: Array | None) -> Array:
-        """x (0), y (1) or the weights (2) of n examples, in float32."""
+        """x (0), y (1) or the weights (2) of n examples: floats in float32."""
         part: Any = slice(first, first + n) if order is None else order[first : first + n]
-        found: Array = self.examples[which][part].astype(np.float32, copy=False)
-        return found
+        found: Array = self.examples[which][part]
+        if which == 0:
+            return found.astype(self.model.input_dtype, copy=False)
+        return found.astype(np.float32, copy=False) if found.dtype.kind == "f" else found
 
     def loss(self, first: int, n: int, order: Array | None, y_pred: Tensor) -> Tensor:
         """The mean loss of a batch; loss and metrics see it."""
         model, y = self.model, self.batch(1, first, n, order)
         weights = self.batch(2, first, n, order) if len(self.examples) > 2 else None
         loss = batch_loss(model, y, y_pred, weights)
-        model._loss_mean.update_state(loss.data, sample_weight=len(y))
-        for metric in model._metrics:
+        model.loss_tracker.update_state(loss.data, sample_weight=len(y))
+        for metric in model.unweighted_metrics:
             metric.update_state(y, y_pred.data)
+        for metric in model.weighted_metrics:
+            metric.update_state(y, y_pred.data, sample_weight=weights)
         return loss
 
     def logs(self) -> Logs:
-        """The means so far."""
-        return {m.name: m.result() for m in (*self.model._metrics, self.model._loss_mean)}
+        """The numbers so far, the loss last."""
+        return self.model.results()
 
 
 class LayerByLayer(Runner):
@@ -89,11 +93,18 @@ class LayerByLayer(Runner):
 
     def __init__(self, model: Sequential, examples: Examples) -> None:
         super().__init__(model, examples)
-        self.stages: Sequence[Callable[..., Tensor]]
-        if model._calls_itself:
-            self.stages = [model]
-        else:
-            self.stages = model.layers if model.run_eagerly else fuse(model.layers)
+        self.stages: Sequence[Callable[..., Tensor]] | None = None
+        if not (model.run_eagerly or model.calls_itself):
+            self.stages = fuse(model.layers)
+
+    def outputs(self, first: int, n: int, order: Array | None, training: bool) -> Tensor:
+        """What comes out for n examples."""
+        x = self.batch(0, first, n, order)
+        if self.stages is None:
+            takes_training = training_place(type(self.model).__call__) is not None
+            return self.model(x, training=training) if takes_training else self.model(x)
+        inputs = Tensor(x, requires_grad=False, dtype=x.dtype)
+        return self.model.through(self.stages, inputs, training)
 
     def train(self, first: int, n: int, order: Array | None) -> None:
         """See `Runner.train`."""
@@ -101,24 +112,20 @@ class LayerByLayer(Runner):
         assert optimizer is not None
         for variable in variables:
             variable.grad = None
-        y_pred = self.model._through(self.stages, self.batch(0, first, n, order), training=True)
-        self.loss(first, n, order, y_pred).backward()
-        optimizer.apply([variable.grad for variable in variables])
+        loss = self.loss(first, n, order, self.outputs(first, n, order, training=True))
+        if variables:
+            loss.backward()
+            optimizer.apply([variable.grad for variable in variables])
 
     def test(self, first: int, n: int) -> None:
         """See `Runner.test`."""
         with no_grad():
-            y_pred = self.model._through(self.stages, self.batch(0, first, n, None))
-            self.loss(first, n, None, y_pred)
+            self.loss(first, n, None, self.outputs(first, n, None, training=False))
 
-    def predict(self, size: int) -> Array:
+    def predict(self, first: int, n: int) -> Array:
         """See `Runner.predict`."""
         with no_grad():
-            outputs = [
-                self.model._through(self.stages, self.batch(0, first, size, None)).data
-                for first in range(0, len(self.examples[0]), size)
-            ]
-        return np.concatenate(outputs)
+            return self.outputs(first, n, None, training=False).data
 
 
 class Lowered(Runner):
@@ -137,10 +144,11 @@ class Lowered(Runner):
             program.parameters.adopt()  # also what was put into the optimizer's lists meanwhile
         program.feed(*examples)
         # the program counts the loss and these itself; the others are told each batch
-        self.counted = [m for m in model._metrics if program.labels is not None and _is_accuracy(m)]
-        self.others = [m for m in model._metrics if m not in self.counted]
+        followed = [*model.unweighted_metrics, *model.weighted_metrics]
+        self.counted = [m for m in followed if program.labels is not None and _is_accuracy(m)]
         if program.output.shape[1:] == (1,):  # there accuracy asks what is above 0.5
-            self.counted, self.others = [], list(model._metrics)
+            self.counted = []
+        self.others = [m for m in followed if m not in self.counted]
 
     def reset(self) -> None:
         """See `Runner.reset`."""
@@ -183,16 +191,10 @@ class Lowered(Runner):
         """See `Runner.close`."""
         self._close()
 
-    def predict(self, size: int) -> Array:
+    def predict(self, first: int, n: int) -> Array:
         """See `Runner.predict`."""
-        program, count = self.program, len(self.examples[0])
-        size = min(size, program.capacity)
-        y = np.empty((count, *program.output.shape[1:]), np.float32)
-        for first in range(0, count, size):
-            n = min(size, count - first)
-            program.run(first, n)
-            y[first : first + n] = program.output[:n]
-        return y
+        self.program.run(first, n)
+        return self.program.output[:n].copy()
 
     def _tell_others(self, n: int) -> None:
         """Show a batch to the metrics that the program does not count itself."""
@@ -207,7 +209,7 @@ class Lowered(Runner):
         if program.labels is not None:
             for metric in self.counted:
                 metric._total, metric._count = program.hits, program.seen
-            mean = self.model._loss_mean
+            mean = self.model.loss_tracker
             mean._total, mean._count = program.loss, program.seen
         return super().logs()
 
@@ -224,6 +226,8 @@ def batch_loss(model: Sequential, y: Array, y_pred: Tensor, weights: Array | Non
     if each.shape[:1] not in ((), (len(y),)):
         raise ValueError(f"loss: expected one number, or one per example, got shape {each.shape}")
     loss = ops.mean(each)
+    if model.loss_weight != 1:
+        loss = loss * model.loss_weight
     for penalty in model.losses:
         loss = loss + penalty
     return loss
@@ -293,18 +297,19 @@ class Programs:
 
 def make_program(model: Sequential, purpose: str, size: int, shapes: Sequence[Shape]) -> Program:
     """A new program for batches of up to `size`; raises `NotLoweredError` if there is none."""
-    if model._calls_itself:
-        why = f"{type(model).__name__} has a __call__ of its own"
+    if model.calls_itself:
+        why = f"{type(model).__name__} has a call of its own"
         raise NotLoweredError(why, quiet=True)
     return lower(model, size, shapes, loss=purpose != "predict", train=purpose == "fit")
 
 
 def _key(model: Sequential, purpose: str) -> list[Any]:
     """All that a program is made from, to be compared by identity."""
-    key = list(chain.from_iterable(vars(layer).values() for layer in model.layers))
-    key += model.layers
+    layers = in_a_row(model.layers)
+    key = list(chain.from_iterable(layer.settings() for layer in layers))
+    key += layers
     if purpose != "predict":
-        key += [model.loss, *getattr(model.loss, "__dict__", {}).values()]
+        key += [model.loss, *getattr(model.loss, "__dict__", {}).values(), model.loss_weight]
     if purpose == "fit":
         key.append(model.optimizer)
         key += [value for name, value in vars(model.optimizer).items() if name not in LIVE]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from . import ops
 from ._lookup import find, named
-from .ops import exp, leaky_relu, log_softmax, relu, sigmoid, softmax, tanh
+from .ops import exp, leaky_relu, log_softmax, sigmoid, softmax, tanh
 from .tensor import Tensor
 
 __all__ = ["get", "leaky_relu", "linear", "log_softmax", "relu", "sigmoid", "softmax", "tanh"]
@@ -21,6 +22,17 @@ def linear(x: Tensor) -> Tensor:
     array([-1.], dtype=float32)
     """
     return x
+
+
+def relu(
+    x: Tensor, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
+) -> Tensor:
+    """Stub."""
+    if not (negative_slope or max_value is not None or threshold):
+        return ops.relu(x)
+    x = x if isinstance(x, Tensor) else Tensor(x, requires_grad=False)
+    y = ops.where(x.data > threshold, x, negative_slope * (x - threshold))
+    return y if max_value is None else ops.minimum(y, max_value)
 
 
 _NAMES: dict[str, Activation] = named(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -9,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import _random
-from ._lookup import Configured, finite, make, seed_or_none
+from ._lookup import Configured, finite, float32_only, make, seed_or_none, whole
 from .tensor import Array
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "GlorotUniform",
     "HeNormal",
     "HeUniform",
+    "Initializer",
     "LecunNormal",
     "LecunUniform",
     "Ones",
@@ -29,10 +31,38 @@ __all__ = [
     "get",
 ]
 
-Initializer: TypeAlias = Callable[[Sequence[int]], Array]
+
+#: An `Initializer`, or any function shape -> array.
+InitializerLike: TypeAlias = Callable[..., Array]
 
 
-class Constant(Configured):
+class Initializer(Configured):
+    """A function of a shape that returns an array of it: subclass it and write `__call__`.
+
+    `dtype` is taken for Keras's sake: None or 'float32'.
+
+    >>> class Alternating(Initializer):
+    ...     def __call__(self, shape, dtype=None):
+    ...         return np.resize([1.0, -1.0], shape)
+    >>> get(Alternating())((3,))
+    array([ 1., -1.,  1.])
+    """
+
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
+        """An array of that shape."""
+        raise NotImplementedError(f"{type(self).__name__}.__call__")
+
+
+def _checked(initializer: Initializer, shape: Any, dtype: Any) -> tuple[int, ...]:
+    """The shape as a tuple; ValueError for what is none, and for another dtype than float32."""
+    what = type(initializer).__name__
+    float32_only(what, dtype)
+    if isinstance(shape, str) or not isinstance(shape, Sequence | np.ndarray):
+        raise ValueError(f"{what}: shape: expected sizes such as (3, 4), got {shape!r}")
+    return tuple(whole(f"{what}: shape", size) for size in shape)
+
+
+class Constant(Initializer):
     """All one number.
 
     >>> Constant(0.5)((2,))
@@ -42,36 +72,39 @@ class Constant(Configured):
     def __init__(self, value: float = 0.0) -> None:
         self.value = value
 
-    def __call__(self, shape: Sequence[int]) -> Array:
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
         """A float32 array of that shape."""
+        shape = _checked(self, shape, dtype)
         return np.full(shape, self.value, np.float32)
 
 
-class Zeros(Configured):
+class Zeros(Initializer):
     """All 0: biases.
 
     >>> Zeros()((2,))
     array([0., 0.], dtype=float32)
     """
 
-    def __call__(self, shape: Sequence[int]) -> Array:
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
         """A float32 array of that shape."""
+        shape = _checked(self, shape, dtype)
         return np.zeros(shape, np.float32)
 
 
-class Ones(Configured):
+class Ones(Initializer):
     """All 1.
 
     >>> Ones()((2,))
     array([1., 1.], dtype=float32)
     """
 
-    def __call__(self, shape: Sequence[int]) -> Array:
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
         """A float32 array of that shape."""
+        shape = _checked(self, shape, dtype)
         return np.ones(shape, np.float32)
 
 
-class _Random(Configured):
+class _Random(Initializer):
     """Drawn from the stream that `utils.set_random_seed` starts, or, with a seed, from its own."""
 
     def __init__(self, seed: int | None = None) -> None:
@@ -99,8 +132,9 @@ class RandomUniform(_Random):
             )
         self.minval, self.maxval = minval, maxval
 
-    def __call__(self, shape: Sequence[int]) -> Array:
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
         """A float32 array of that shape."""
+        shape = _checked(self, shape, dtype)
         return self._generator().uniform(self.minval, self.maxval, shape).astype(np.float32)
 
 
@@ -118,8 +152,9 @@ class RandomNormal(_Random):
         finite("mean", mean)
         self.mean, self.stddev = mean, stddev
 
-    def __call__(self, shape: Sequence[int]) -> Array:
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
         """A float32 array of that shape."""
+        shape = _checked(self, shape, dtype)
         return (self.mean + self.stddev * self._standard(shape)).astype(np.float32)
 
     def _standard(self, shape: Sequence[int]) -> Array:
@@ -176,8 +211,9 @@ class VarianceScaling(_Random):
             )
         self.scale, self.mode, self.distribution = scale, mode, distribution
 
-    def __call__(self, shape: Sequence[int]) -> Array:
+    def __call__(self, shape: Sequence[int], dtype: Any = None) -> Array:
         """A float32 array of that shape."""
+        shape = _checked(self, shape, dtype)
         window = math.prod(shape[:-2])
         inputs = window * (shape[-2] if len(shape) > 1 else shape[0] if shape else 1)
         outputs = window * (shape[-1] if shape else 1)
@@ -273,7 +309,7 @@ class LecunNormal(VarianceScaling):
         super().__init__(1.0, "fan_in", "truncated_normal", seed)
 
 
-_NAMES: dict[str, type] = {
+_NAMES: dict[str, type[Initializer]] = {
     "constant": Constant,
     "glorot_normal": GlorotNormal,
     "glorot_uniform": GlorotUniform,
@@ -290,13 +326,30 @@ _NAMES: dict[str, type] = {
 }
 
 
-def get(identifier: Any) -> Initializer:
-    """The initializer of that name; a callable shape -> array is returned as it is.
+def get(identifier: Any) -> InitializerLike:
+    """The initializer of that name or class; a callable shape -> array is returned as it is.
 
     >>> get("zeros")((1,))
     array([0.], dtype=float32)
     """
-    found: Initializer = (
+    if isinstance(identifier, type) and issubclass(identifier, Initializer):
+        return identifier()
+    found: InitializerLike = (
         identifier if callable(identifier) else make("initializer", _NAMES, identifier)
     )
     return found
+
+
+def draw(initializer: InitializerLike, shape: tuple[int, ...]) -> Array:
+    """An array of that shape. One's own initializers may want a dtype, as Keras's get one.
+
+    >>> draw(lambda shape, dtype: np.ones(shape, dtype), (2,))
+    array([1., 1.], dtype=float32)
+    """
+    try:
+        wanted = inspect.signature(initializer).parameters.get("dtype")
+    except ValueError:  # a built-in function without a signature
+        wanted = None
+    if wanted is not None and wanted.default is wanted.empty:
+        return initializer(shape, dtype="float32")
+    return initializer(shape)

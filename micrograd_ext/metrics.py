@@ -340,13 +340,13 @@ _CLASSES = {
 }
 
 
-def get(identifier: Any) -> MeanMetricWrapper:
+def get(identifier: Any) -> Metric:
     """The metric of that name, which becomes its key in the history; or of that function.
 
     >>> get("accuracy").name
     'accuracy'
     """
-    if isinstance(identifier, MeanMetricWrapper):
+    if isinstance(identifier, Metric):
         return identifier
     if callable(identifier):
         return MeanMetricWrapper(identifier)
@@ -354,3 +354,10 @@ def get(identifier: Any) -> MeanMetricWrapper:
         made: MeanMetricWrapper = make("metric", _CLASSES, identifier)
         return made
     return MeanMetricWrapper(find("metric", _NAMES, identifier), identifier.rpartition(">")[2])
+
+
+def as_logs(name: str, result: Any) -> dict[str, float]:
+    """What a metric has come to, as plain numbers by name."""
+    if isinstance(result, Mapping):
+        return {str(key): float(value) for key, value in result.items()}
+    return {name: float(result)}

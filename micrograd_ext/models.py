@@ -4,43 +4,63 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import warnings
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from . import _keeping, _random, losses, optimizers
-from ._examples import Examples, check_labels, examples_for, why_nan
-from ._lookup import custom_object_scope, make, name_of, positive, serialize, whole
+from ._examples import (
+    Examples,
+    by_class,
+    check_labels,
+    examples_for,
+    not_finite,
+    why_nan,
+)
+from ._lookup import custom_object_scope, finite, make, name_of, positive, serialize, whole
 from ._model_stepper import ModelStepper
 from ._runners import Programs, Runner, make_program
 from ._summary import print_summary
 from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger
 from .layers import InputLayer, Layer, deserialize
-from .layers.base import Shape, assign, takes_training, unique_name
+from .layers.base import Shape, calling
 from .losses import LossFunction
-from .metrics import Mean, MeanMetricWrapper, MetricFunction
+from .metrics import Mean, Metric, MetricFunction, as_logs
 from .metrics import get as get_metric
 from .program import NotLoweredError, Program
 from .tensor import Array, Tensor, TensorLike
 
 __all__ = ["Sequential", "load_model", "model_from_json", "save_model"]
 
-Metric: TypeAlias = str | MeanMetricWrapper | MetricFunction
+MetricLike: TypeAlias = str | Metric | MetricFunction
 
 
-class Sequential:
-    """Layers, each taking what the one before puts out.
+class NotBuiltError(AttributeError, ValueError):
+    """What is asked for is known once the model is built."""
+
+
+class NoProgramError(AttributeError, RuntimeError):
+    """The model runs layer by layer."""
+
+
+class Sequential(Layer):
+    """Layers, each taking what the one before puts out; a model, and a layer of another one.
 
     Args:
         layers: the layers, or none yet; the first may be `layers.Input(shape)`.
+        trainable: whether training adjusts the layers' weights.
         name: 'sequential', 'sequential_1', ... by default.
 
     Attributes:
         layers: the layers, without the `Input`.
         optimizer, loss: what `compile` was given.
         history: what the last `fit` returned.
+        unweighted_metrics, weighted_metrics: those that `compile` was given.
+        loss_tracker: the mean of the loss, which is reported beside them.
         stop_training: a callback sets it to end `fit` after the batch or epoch.
         initial_epoch: the epoch that `fit` begins with; a callback may set it in `on_train_begin`.
 
@@ -54,17 +74,23 @@ class Sequential:
     array([0, 1, 1, 0])
     """
 
-    def __init__(self, layers: Iterable[Layer] | None = None, name: str | None = None) -> None:
-        self.name = name or unique_name("sequential")
+    def __init__(
+        self,
+        layers: Iterable[Layer] | None = None,
+        trainable: bool = True,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(name=name, trainable=trainable)
         self.layers: list[Layer] = []
-        self.built = False
-        self.input_shape: Shape | None = None
+        self.input_dtype: np.dtype[Any] = np.dtype(np.float32)
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: LossFunction | None = None
+        self.loss_weight = 1.0
         self.run_eagerly = False
-        self._metrics: list[MeanMetricWrapper] = []
+        self.unweighted_metrics: list[Metric] = []
+        self.weighted_metrics: list[Metric] = []
         self._compiled_with: dict[str, Any] = {}
-        self._loss_mean = Mean("loss")
+        self.loss_tracker = Mean("loss")
         self.history: History | None = None
         self.stop_training = False
         self.initial_epoch = 0
@@ -73,6 +99,8 @@ class Sequential:
             raise TypeError(f"{self.name}: layers: expected a list of layers, got {layers!r}")
         for layer in layers or ():
             self.add(layer)
+        if not trainable:
+            self.trainable = False
 
     # ------------------------------------------------------------------ layers
 
@@ -87,7 +115,7 @@ class Sequential:
         if isinstance(layer, InputLayer):
             if self.layers or self.input_shape is not None:
                 raise ValueError(f"add: {layer.name}: an Input can only be a model's first layer")
-            self.input_shape = layer.input_shape
+            self.input_shape, self.input_dtype = layer.input_shape, layer.input_dtype
             return
         if any(layer.name == other.name for other in self.layers):
             raise ValueError(f"add: the model has a layer called {layer.name!r} already")
@@ -107,54 +135,33 @@ class Sequential:
         Raises ValueError, and builds nothing, if a layer cannot take what comes to it, or the
         model is built for another shape.
         """
-        if not isinstance(input_shape, Sequence) or not input_shape:
-            raise ValueError(
-                f"{self.name}: build: expected a shape such as (None, 784), got {input_shape!r}"
-            )
-        if self.built and not self._takes(input_shape):
-            raise ValueError(
-                f"{self.name}: build: it is built for inputs of shape {self.input_shape}, "
-                f"got {input_shape}"
-            )
         shapes: list[Shape] = [(None, *input_shape[1:])]
         for layer in self.layers:
             shapes.append(layer.compute_output_shape(shapes[-1]))
         for layer, shape in zip(self.layers, shapes, strict=False):
             layer.ensure_built(shape)
-        self.input_shape = shapes[0]
-        self.built = True
 
-    @property
-    def output_shape(self) -> Shape:
-        """The shape that comes out; ValueError before the input's shape is known."""
-        if self.input_shape is None:
-            raise ValueError(f"{self.name}: the input's shape is not known yet: see `build`")
-        shape = self.input_shape
+    def check_rebuild(self, input_shape: Shape | None) -> None:
+        """Raise ValueError if it is built for other inputs."""
+        if input_shape is not None and not self.takes(input_shape):
+            raise ValueError(
+                f"{self.name}: build: it is built for inputs of shape {self.input_shape}, "
+                f"got {input_shape}"
+            )
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The shape that comes out for inputs of `input_shape`."""
+        shape = input_shape
         for layer in self.layers:
             shape = layer.compute_output_shape(shape)
         return shape
 
     @property
-    def weights(self) -> list[Tensor]:
-        """All weights, layer by layer."""
-        return [weight for layer in self.layers for weight in layer.weights]
-
-    @property
-    def trainable_weights(self) -> list[Tensor]:
-        """The weights that training adjusts."""
-        return [weight for layer in self.layers for weight in layer.trainable_weights]
-
-    def count_params(self) -> int:
-        """How many numbers the weights hold."""
-        return sum(layer.count_params() for layer in self.layers)
-
-    def get_weights(self) -> list[Array]:
-        """Copies of all weights, in Keras's order and layout."""
-        return [weight for layer in self.layers for weight in layer.get_weights()]
-
-    def set_weights(self, weights: Sequence[Array]) -> None:
-        """Copy the arrays into the weights; ValueError if number or shapes disagree."""
-        assign(self.name, self.weights, weights)
+    def output_shape(self) -> Shape:
+        """The shape that comes out; an error before the input's shape is known."""
+        if self.input_shape is None:
+            raise NotBuiltError(f"{self.name}: the input's shape is not known yet: see `build`")
+        return self.compute_output_shape(self.input_shape)
 
     def summary(
         self,
@@ -193,40 +200,26 @@ class Sequential:
         """
         print_summary(self, line_length, print_fn, show_trainable, layer_range)
 
-    @property
-    def non_trainable_weights(self) -> list[Tensor]:
-        """The weights that training leaves as they are, or changes by other means."""
-        return [weight for layer in self.layers for weight in layer.non_trainable_weights]
-
-    @property
-    def trainable(self) -> bool:
-        """Whether training adjusts any weights; setting it sets it for all layers."""
-        return any(layer.trainable for layer in self.layers)
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        for layer in self.layers:
-            layer.trainable = bool(value)
-
-    @property
-    def losses(self) -> list[Tensor]:
-        """What the layers' regularizers add to the loss."""
-        return [loss for layer in self.layers for loss in layer.losses]
-
-    def __call__(self, inputs: TensorLike, training: bool = False) -> Tensor:
+    def call(self, inputs: Tensor, training: bool | None = None) -> Tensor:
         """The outputs of a batch, as a Tensor with the graph behind it.
 
         training: whether layers like `Dropout` do what they do in training.
         """
-        return self._through(self.layers, inputs, training)
+        return self.through(self.layers, inputs, training)
+
+    @property
+    def in_a_row(self) -> Sequence[Layer] | None:
+        """The layers; None where a derived class has a way of its own from inputs to outputs."""
+        plain = not self.calls_itself and self.activity_regularizer is None
+        return self.layers if plain else None
 
     @property
     def program(self) -> Program:
         """What `fit` runs, or without a loss `predict`: print it. See `program`.
 
         Raises:
-            ValueError: the input's shape is not known yet.
-            RuntimeError: the model runs layer by layer, and why.
+            NotBuiltError: the input's shape is not known yet.
+            NoProgramError: the model runs layer by layer, and why.
 
         >>> from micrograd_ext import layers
         >>> model = Sequential([layers.Input((4,)), layers.Dense(2, "relu")])
@@ -244,7 +237,7 @@ class Sequential:
             )
         except NotLoweredError as why:
             text = f"{self.name} has no program, it runs layer by layer: {why}"
-            raise RuntimeError(text) from None
+            raise NoProgramError(text) from None
 
     # ------------------------------------------------------------------ training
 
@@ -252,28 +245,70 @@ class Sequential:
         self,
         optimizer: str | optimizers.Optimizer = "rmsprop",
         loss: str | LossFunction | None = None,
-        metrics: Sequence[Metric] | None = None,
+        loss_weights: float | Sequence[float] | None = None,
+        metrics: Sequence[MetricLike] | None = None,
+        weighted_metrics: Sequence[MetricLike] | None = None,
         run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: str | bool = "auto",
+        auto_scale_loss: bool = True,
     ) -> None:
         """Say how to train.
 
         Args:
             optimizer: name, e.g. 'adam' or 'sgd', or an object of `optimizers`; Keras's default.
             loss: name, e.g. 'categorical_crossentropy', or a function (y_true, y_pred) -> losses.
-            metrics: names, e.g. ['accuracy'], or functions of (y_true, y_pred).
+            loss_weights: a number that multiplies the loss.
+            metrics: names, e.g. ['accuracy'], objects of `metrics`, or functions of
+                (y_true, y_pred).
+            weighted_metrics: the same, where each example counts as `sample_weight` says.
             run_eagerly: go layer by layer, through Tensors that a debugger can look at. Otherwise
                 layers, loss and optimizer become a `program`, with the same results to rounding,
                 where all layers are ones that it knows.
+            steps_per_execution: taken for Keras's sake: each step is one call.
+            jit_compile: taken for Keras's sake: there is nothing to wait for.
+            auto_scale_loss: taken for Keras's sake: float32 needs no scaling.
         """
-        if isinstance(metrics, str) or not isinstance(metrics or (), Iterable):
-            raise TypeError(f"compile: metrics: expected a list of metrics, got {metrics!r}")
-        chosen = [get_metric(metric) for metric in metrics or ()]
+        weight = _loss_weight(loss_weights)
+        positive("compile: steps_per_execution", steps_per_execution)
+        chosen = _metrics_of("metrics", metrics)
+        weighted = _metrics_of("weighted_metrics", weighted_metrics)
         found = None if loss is None else losses.get(loss)
         self.optimizer = optimizers.get(optimizer)
-        self.loss = found
-        self._metrics = chosen
-        self._compiled_with = {"loss": loss, "metrics": None if metrics is None else [*metrics]}
+        self.loss, self.loss_weight = found, weight
+        self.unweighted_metrics, self.weighted_metrics = chosen, weighted
+        self._compiled_with = {
+            "loss": loss,
+            "metrics": None if metrics is None else [*metrics],
+        }
+        if weighted_metrics is not None:
+            self._compiled_with["weighted_metrics"] = [*weighted_metrics]
+        if weight != 1:
+            self._compiled_with["loss_weights"] = weight
         self.run_eagerly = bool(run_eagerly)
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """What is reported: the mean loss, and the metrics that `compile` was given."""
+        return [self.loss_tracker, *self.unweighted_metrics, *self.weighted_metrics]
+
+    def results(self) -> Logs:
+        """What loss and metrics have come to, by name; of metrics of one name, each has its own."""
+        logs: Logs = {}
+        times: Counter[str] = Counter()
+        for metric in [*self.unweighted_metrics, *self.weighted_metrics]:
+            name = metric.name
+            if name in times and metric in self.weighted_metrics:
+                name = f"weighted_{name}"
+            times[name] += 1
+            name = f"{name}_{times[name] - 1}" if times[name] > 1 else name
+            logs |= as_logs(name, metric.result())
+        return logs | {"loss": self.loss_tracker.result()}
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Their names."""
+        return [metric.name for metric in self.metrics]
 
     def fit(
         self,
@@ -289,6 +324,10 @@ class Sequential:
         class_weight: Mapping[int, float] | None = None,
         sample_weight: TensorLike | None = None,
         initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Collection[int] = 1,
     ) -> History:
         """Train on examples x with labels y.
 
@@ -304,9 +343,17 @@ class Sequential:
                 evaluated after each epoch.
             validation_data: (x, y) or (x, y, sample_weight) to evaluate instead.
             shuffle: whether to draw a new order for each epoch.
-            class_weight: how much the examples of a class count, 1 for those that are not in it.
-            sample_weight: (N,), how much each example's loss counts.
+            class_weight: how much the examples of a class count in training, 1 for those that are
+                not in it.
+            sample_weight: (N,), how much each example's loss counts; or of any shape that
+                broadcasts to that of the losses.
             initial_epoch: the number of the epoch to begin with, to go on where one stopped.
+            steps_per_epoch: how many batches make an epoch; the next one goes on with those that
+                are left. All of them by default.
+            validation_steps: how many batches to evaluate; all of them by default.
+            validation_batch_size: examples to a batch there; batch_size by default.
+            validation_freq: evaluate after each so many epochs; or the numbers of the epochs,
+                counted from 1, after which to do so.
 
         Returns:
             History: `history.history['loss']` and so on, a number per epoch.
@@ -316,48 +363,39 @@ class Sequential:
             or each other.
         """
         optimizer, _ = self._compiled("fit")
-        examples = examples_for(self, "fit", x, y, sample_weight, class_weight)
-        checks = None
-        if not 0 <= validation_split < 1:
-            raise ValueError(
-                f"fit: validation_split: expected a share from 0 to 1, got {validation_split!r}"
-            )
-        if validation_data is not None:
-            if not isinstance(validation_data, tuple | list) or len(validation_data) not in (2, 3):
-                raise ValueError(
-                    "fit: validation_data: expected a pair (x, y) or (x, y, sample_weight)"
-                )
-            checks = examples_for(self, "fit: validation_data", *validation_data)
-            for name, trained, tested in zip("xy", examples, checks, strict=False):
-                if trained.shape[1:] != tested.shape[1:]:
-                    raise ValueError(
-                        f"fit: validation_data: {name}: expected examples like those of shape "
-                        f"{trained.shape}, got {tested.shape}"
-                    )
-        elif validation_split:
-            rest = math.floor(len(examples[0]) * (1 - validation_split))
-            if rest == 0:
-                raise ValueError(
-                    f"fit: validation_split: {validation_split} of {len(examples[0])} examples "
-                    "leaves none to train on"
-                )
-            checks = tuple(array[rest:] for array in examples)
-            examples = tuple(array[:rest] for array in examples)
+        examples = examples_for(self, "fit", x, y, sample_weight)
+        examples, checks = self._validation(examples, validation_split, validation_data)
+        examples = by_class("fit", examples, class_weight)
         size = 32 if batch_size is None else positive("fit: batch_size", batch_size)
+        test_size = (
+            size
+            if validation_batch_size is None
+            else positive("fit: validation_batch_size", validation_batch_size)
+        )
+        test_steps = _count_or_none("fit: validation_steps", validation_steps)
+        due = _due("fit: validation_freq", validation_freq)
         epochs = whole("fit: epochs", epochs)
         initial_epoch = whole("fit: initial_epoch", initial_epoch)
         level = _verbosity("fit", verbose)
         self._prepare("fit", examples)
         if checks is not None:
             self._prepare("fit: validation_data", checks)
+        weights = self.weights
+        spoilt = not_finite(weights)
+        if not self.trainable_weights:
+            warnings.warn(f"fit: {self.name} has no weights that training adjusts", stacklevel=2)
 
-        steps = -(-len(examples[0]) // size)
-        self.history = history = History()
+        steps = _count_or_none("fit: steps_per_epoch", steps_per_epoch)
+        batches = Batches(len(examples[0]), size, shuffle, steps)
+        followers = _listed(callbacks)
+        self.history = history = next(
+            (each for each in followers if isinstance(each, History)), History()
+        )
         bar = [ProgbarLogger()] if level else []
         events = CallbackList(
-            [*_listed(callbacks), *bar, history],
+            [*(each for each in followers if each is not history), *bar, history],
             self,
-            {"epochs": epochs, "steps": steps, "verbose": level},
+            {"epochs": epochs, "steps": batches.steps, "verbose": level},
         )
         self._bind(optimizer)
         logs: Logs = {}
@@ -369,8 +407,7 @@ class Sequential:
             for epoch in range(self.initial_epoch, epochs):
                 events.on_epoch_begin(epoch)
                 runner.reset()
-                order = _random.generator().permutation(len(examples[0])) if shuffle else None
-                for number, (first, n) in enumerate(_spans(len(examples[0]), size)):
+                for number, (first, n, order) in enumerate(batches.of_an_epoch()):
                     events.on_train_batch_begin(number)
                     runner.train(first, n, order)
                     if events.follow_training:
@@ -379,10 +416,12 @@ class Sequential:
                             break
                 logs = runner.logs()
                 if math.isnan(logs["loss"]) and not self.stop_training:
-                    raise ValueError(why_nan(epoch, examples, optimizer.learning_rate))
-                if checks is not None:
-                    tests = self._programs.runner(self, "evaluate", checks, size)
-                    found = self._evaluate(tests, len(checks[0]), size, events)
+                    rate = float(optimizer.learning_rate)
+                    raise ValueError(why_nan(epoch, examples, rate, spoilt))
+                if checks is not None and due(epoch):
+                    tests = self._programs.runner(self, "evaluate", checks, test_size)
+                    spans = _spans(len(checks[0]), test_size, test_steps)
+                    found = self._evaluate(tests, spans, events)
                     logs |= {f"val_{name}": value for name, value in found.items()}
                 events.on_epoch_end(epoch, logs)
                 if self.stop_training:
@@ -399,25 +438,27 @@ class Sequential:
         batch_size: int | None = None,
         verbose: str | int = "auto",
         sample_weight: TensorLike | None = None,
+        steps: int | None = None,
         callbacks: Callback | Sequence[Callback] | None = None,
         return_dict: bool = False,
     ) -> float | list[float] | Logs:
         """Loss and metrics on examples x with labels y, without training.
 
         Returns [loss, metric, ...] in the order of `compile`'s metrics, or the loss alone if it
-        has none; with return_dict, a dict with their names. Arguments and errors as for `fit`.
+        has none; with return_dict, a dict with their names. steps: how many batches to look at,
+        all of them by default. Other arguments, and errors, as for `fit`.
         """
         self._compiled("evaluate")
         examples = examples_for(self, "evaluate", x, y, sample_weight)
         size = 32 if batch_size is None else positive("evaluate: batch_size", batch_size)
+        spans = _spans(len(examples[0]), size, _count_or_none("evaluate: steps", steps))
         level = _verbosity("evaluate", verbose)
         self._prepare("evaluate", examples)
         followers = [*_listed(callbacks), *([ProgbarLogger()] if level else [])]
-        params = {"epochs": 1, "steps": -(-len(examples[0]) // size), "verbose": level}
-        events = CallbackList(followers, self, params)
+        events = CallbackList(followers, self, {"epochs": 1, "steps": len(spans), "verbose": level})
         runner = self._programs.runner(self, "evaluate", examples, size)
-        logs = self._evaluate(runner, len(examples[0]), size, events)
-        return logs if return_dict else self._listed(logs)
+        logs = self._evaluate(runner, spans, events)
+        return logs if return_dict else self._as_list(logs)
 
     def train_on_batch(
         self,
@@ -432,7 +473,8 @@ class Sequential:
         Arguments and errors as for `fit`.
         """
         optimizer, _ = self._compiled("train_on_batch")
-        examples = examples_for(self, "train_on_batch", x, y, sample_weight, class_weight)
+        examples = examples_for(self, "train_on_batch", x, y, sample_weight)
+        examples = by_class("train_on_batch", examples, class_weight)
         self._prepare("train_on_batch", examples)
         self._bind(optimizer)
         count = len(examples[0])
@@ -443,7 +485,7 @@ class Sequential:
             logs = runner.logs()
         finally:
             runner.close()
-        return logs if return_dict else self._listed(logs)
+        return logs if return_dict else self._as_list(logs)
 
     def test_on_batch(
         self,
@@ -504,7 +546,8 @@ class Sequential:
         dense/kernel.grad = 2x1 |40| is complete
         """
         self._compiled("stepper")
-        examples = examples_for(self, "stepper", x, y, sample_weight, class_weight)
+        examples = examples_for(self, "stepper", x, y, sample_weight)
+        examples = by_class("stepper", examples, class_weight)
         self._prepare("stepper", examples)
         return ModelStepper(self, examples)
 
@@ -513,26 +556,40 @@ class Sequential:
         return self.predict(x, max(len(np.asarray(x)), 1) if np.ndim(x) else 1)
 
     def predict(
-        self, x: TensorLike, batch_size: int | None = None, verbose: str | int = "auto"
+        self,
+        x: TensorLike,
+        batch_size: int | None = None,
+        verbose: str | int = "auto",
+        steps: int | None = None,
+        callbacks: Callback | Sequence[Callback] | None = None,
     ) -> Array:
         """The outputs for examples x, as an array; no example, no output.
 
-        verbose is Keras's and taken for its sake: nothing is shown.
+        Args:
+            x: (N, ...), as for `fit`.
+            batch_size: examples to a batch, 32 by default.
+            verbose: taken for Keras's sake: nothing is shown.
+            steps: how many batches to look at; all of them by default.
+            callbacks: `callbacks.Callback` objects, for `on_predict_begin` and so on.
         """
         examples = examples_for(self, "predict", x, labelled=False)
         size = 32 if batch_size is None else positive("predict: batch_size", batch_size)
-        _verbosity("predict", verbose)
+        spans = _spans(len(examples[0]), size, _count_or_none("predict: steps", steps))
+        level = _verbosity("predict", verbose)
+        followers = _listed(callbacks)
         self._prepare("predict", examples)
         if len(examples[0]) == 0:
             return np.empty((0, *map(int, self.output_shape[1:])), np.float32)  # type: ignore[arg-type]
         runner = self._programs.runner(self, "predict", examples, size)
         try:
-            return runner.predict(size)
+            if not followers:
+                found = [runner.predict(first, n) for first, n in spans]
+            else:
+                events = CallbackList(followers, self, {"steps": len(spans), "verbose": level})
+                found = self._predict(runner, spans, events)
         finally:
             runner.close()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+        return found[0] if len(found) == 1 else np.concatenate(found)
 
     # ------------------------------------------------------------------ keeping
 
@@ -546,8 +603,13 @@ class Sequential:
         """
         layers = self.layers
         if self.input_shape is not None:
-            layers = [InputLayer(shape=self.input_shape[1:], name="input"), *layers]
-        return {"name": self.name, "layers": [serialize(layer) for layer in layers]}
+            batch, *shape = self.input_shape
+            first = InputLayer(shape, batch, self.input_dtype, name="input")
+            layers = [first, *layers]
+        config: dict[str, Any] = {"name": self.name}
+        if not self.trainable:
+            config["trainable"] = False
+        return config | {"layers": [serialize(layer) for layer in layers]}
 
     @classmethod
     def from_config(
@@ -560,7 +622,11 @@ class Sequential:
         if not isinstance(config, Mapping) or not {"layers", "name"} <= {*config}:
             raise ValueError(f"config: expected what get_config returned, got {config!r}")
         with custom_object_scope(custom_objects):
-            return cls([deserialize(each) for each in config["layers"]], name=config["name"])
+            layers = [deserialize(each) for each in config["layers"]]
+            model = cls(layers, name=config["name"])
+        if not config.get("trainable", True):
+            model.trainable = False
+        return model
 
     def to_json(self, **options: Any) -> str:
         """`get_config` as text; options go to `json.dumps`. See `model_from_json`."""
@@ -630,11 +696,12 @@ class Sequential:
     # ------------------------------------------------------------------ the parts of it
 
     @property
-    def _calls_itself(self) -> bool:
+    def calls_itself(self) -> bool:
         """Whether a class derived from this has a way of its own from inputs to outputs."""
-        return type(self).__call__ is not Sequential.__call__
+        own = type(self)
+        return own.__call__ is not Layer.__call__ or own.call is not Sequential.call
 
-    def _takes(self, shape: Shape) -> bool:
+    def takes(self, shape: Shape) -> bool:
         """Whether inputs of that shape are what the model is for."""
         if self.input_shape is None:
             return True
@@ -643,20 +710,54 @@ class Sequential:
             for wanted, size in zip(self.input_shape[1:], shape[1:], strict=True)
         )
 
-    def _through(
-        self, stages: Sequence[Callable[..., Tensor]], inputs: TensorLike, training: bool = False
+    def ensure_built(self, input_shape: Shape) -> None:
+        """Build for inputs of that shape, once; ValueError if it takes others."""
+        if len(input_shape) and not self.takes(input_shape):
+            raise ValueError(
+                f"{self.name}: expected inputs of shape {self.input_shape}, got {input_shape}"
+            )
+        super().ensure_built(input_shape)
+
+    def through(
+        self, stages: Sequence[Callable[..., Tensor]], inputs: Tensor, training: bool | None = None
     ) -> Tensor:
         """The outputs of stages that are the layers, or several of them as one."""
-        x = inputs if isinstance(inputs, Tensor) else Tensor(inputs, requires_grad=False)
-        if not self._takes(x.shape):
-            raise ValueError(
-                f"{self.name}: expected inputs of shape {self.input_shape}, got {x.shape}"
-            )
-        if not self.built:
-            self.build(x.shape)
-        for stage in stages:
-            x = stage(x, training=training) if takes_training(type(stage).__call__) else stage(x)
+        x = inputs
+        if x.dtype.kind != self.input_dtype.kind:  # as in Keras, for whatever layer is the first
+            x = Tensor(x, requires_grad=False, dtype=self.input_dtype)
+        with calling(self, training):
+            for stage in stages:
+                x = stage(x, training=training)
         return x
+
+    def _validation(
+        self, examples: Examples, share: float, given: Sequence[TensorLike] | None
+    ) -> tuple[Examples, Examples | None]:
+        """What `fit` trains on, and what it evaluates, if anything."""
+        if not 0 <= share < 1:
+            raise ValueError(f"fit: validation_split: expected a share from 0 to 1, got {share!r}")
+        if given is not None:
+            if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+                raise ValueError(
+                    "fit: validation_data: expected a pair (x, y) or (x, y, sample_weight)"
+                )
+            checks = examples_for(self, "fit: validation_data", *given)
+            for name, trained, tested in zip("xy", examples, checks, strict=False):
+                if trained.shape[1:] != tested.shape[1:]:
+                    raise ValueError(
+                        f"fit: validation_data: {name}: expected examples like those of shape "
+                        f"{trained.shape}, got {tested.shape}"
+                    )
+            return examples, checks
+        if not share:
+            return examples, None
+        rest = math.floor(len(examples[0]) * (1 - share))
+        if rest == 0:
+            raise ValueError(
+                f"fit: validation_split: {share} of {len(examples[0])} examples leaves none to "
+                "train on"
+            )
+        return tuple(array[:rest] for array in examples), tuple(array[rest:] for array in examples)
 
     def _compiled(self, caller: str) -> tuple[optimizers.Optimizer, LossFunction]:
         if self.optimizer is None or self.loss is None:
@@ -672,9 +773,9 @@ class Sequential:
         if not optimizer.remembers(variables):
             optimizer.build(variables)
 
-    def _listed(self, logs: Logs) -> float | list[float]:
-        values = [logs["loss"], *(logs[metric.name] for metric in self._metrics)]
-        return values if self._metrics else values[0]
+    def _as_list(self, logs: Logs) -> float | list[float]:
+        rest = [value for name, value in logs.items() if name != "loss"]
+        return [logs["loss"], *rest] if rest else logs["loss"]
 
     def _prepare(self, caller: str, examples: Examples) -> None:
         """Build the model, if it is not yet, and look at the labels."""
@@ -683,12 +784,14 @@ class Sequential:
         if len(examples) > 1 and examples[1].shape[1:] == self.output_shape[1:]:
             check_labels(caller, self.loss, examples[1])  # of another shape: the loss will object
 
-    def _evaluate(self, runner: Runner, count: int, size: int, events: CallbackList) -> Logs:
+    def _evaluate(
+        self, runner: Runner, spans: Sequence[tuple[int, int]], events: CallbackList
+    ) -> Logs:
         runner.reset()
         logs: Logs = {}
         try:
             events.on_test_begin()
-            for number, (first, n) in enumerate(_spans(count, size)):
+            for number, (first, n) in enumerate(spans):
                 events.on_test_batch_begin(number)
                 runner.test(first, n)
                 if events.follow_tests:
@@ -698,6 +801,53 @@ class Sequential:
             runner.close()
         events.on_test_end(logs)
         return logs
+
+    def _predict(
+        self, runner: Runner, spans: Sequence[tuple[int, int]], events: CallbackList
+    ) -> list[Array]:
+        found: list[Array] = []
+        events.on_predict_begin()
+        for number, (first, n) in enumerate(spans):
+            events.on_predict_batch_begin(number)
+            found.append(runner.predict(first, n))
+            if events.follow_predictions:
+                events.on_predict_batch_end(number, {"outputs": found[-1]})
+        events.on_predict_end()
+        return found
+
+
+class Batches:
+    """Which examples make the batches of each epoch.
+
+    steps: how many of them an epoch has; all there are if None.
+    """
+
+    def __init__(self, count: int, size: int, shuffle: bool, steps: int | None) -> None:
+        self._spans, self._shuffle, self._fixed = _spans(count, size), shuffle, steps
+        self._count = count
+        self._place = 0
+        self._order: Array | None = None
+        self.steps = len(self._spans) if steps is None else steps
+
+    def of_an_epoch(self) -> Iterator[tuple[int, int, Array | None]]:
+        """First example, number of examples, and the order that says which they are."""
+        if self._fixed is None:
+            self._place = 0
+        for _ in range(self.steps):
+            if self._place == 0 and self._shuffle:
+                self._order = _random.generator().permutation(self._count)
+            elif self._place >= len(self._spans):
+                warnings.warn(
+                    f"fit: steps_per_epoch: there are {len(self._spans)} batches, fewer than the "
+                    f"{self.steps} that make an epoch: it ends with them",
+                    stacklevel=3,
+                )
+                break
+            first, n = self._spans[self._place]
+            self._place += 1
+            yield first, n, self._order
+        if self._place >= len(self._spans):
+            self._place = 0
 
 
 def save_model(model: Sequential, filepath: str | PathLike[str], overwrite: bool = True) -> None:
@@ -739,15 +889,45 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
         return make("model", {"Sequential": Sequential}, json.loads(json_string))
 
 
+def _loss_weight(given: float | Sequence[float] | None) -> float:
+    """What multiplies the loss."""
+    number = given[0] if isinstance(given, list | tuple) and len(given) == 1 else given
+    if isinstance(number, list | tuple | str):  # where Keras 2 had the metrics
+        raise ValueError(
+            f"compile: loss_weights: expected a number, got {given!r}; metrics are given as "
+            "metrics=[...]"
+        )
+    return 1.0 if number is None else finite("compile: loss_weights", number)
+
+
+def _metrics_of(argument: str, given: Sequence[MetricLike] | None) -> list[Metric]:
+    """The metrics that `compile` was given."""
+    if isinstance(given, str) or not isinstance(given or (), list | tuple):
+        raise TypeError(f"compile: {argument}: expected a list of metrics, got {given!r}")
+    return [get_metric(metric) for metric in given or ()]
+
+
 def _listed(callbacks: Callback | Sequence[Callback] | None) -> Sequence[Callback]:
     """None, one or several, as several."""
     return [callbacks] if isinstance(callbacks, Callback) else callbacks or ()
 
 
-def _spans(count: int, size: int) -> Iterator[tuple[int, int]]:
-    """First example and number of examples of each batch."""
-    for first in range(0, count, size):
-        yield first, min(size, count - first)
+def _spans(count: int, size: int, most: int | None = None) -> list[tuple[int, int]]:
+    """First example and number of examples of each batch, of so many at most."""
+    found = [(first, min(size, count - first)) for first in range(0, count, size)]
+    return found[:most]
+
+
+def _count_or_none(what: str, value: int | None) -> int | None:
+    return None if value is None else positive(what, value)
+
+
+def _due(what: str, freq: int | Collection[int]) -> Callable[[int], bool]:
+    """After which epochs, counted from 0, something is to be done."""
+    if isinstance(freq, Collection) and not isinstance(freq, str):
+        return lambda epoch: epoch + 1 in freq
+    every = positive(what, freq)
+    return lambda epoch: (epoch + 1) % every == 0
 
 
 def _verbosity(caller: str, verbose: str | int) -> int:

@@ -803,7 +803,8 @@ def _dilated_conv2d(
         inside = tuple(
             slice(b, b + size) for (b, _), size in zip(around, images.shape, strict=True)
         )
-        return sent[inside]
+        found: Array = sent[inside]
+        return found
 
     def dw(g: Array) -> Array:
         sent = np.empty_like(kernel)

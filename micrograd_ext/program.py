@@ -32,7 +32,7 @@ from .layers import (
     Reshape,
     Softmax,
 )
-from .layers.base import Shape
+from .layers.base import Shape, in_a_row
 from .layers.convolution import windows
 from .tensor import Array, Tensor
 
@@ -275,6 +275,8 @@ def _dense(b: Builder, layer: Dense, x: Array, activation: Any) -> tuple[Array, 
 
 
 def _conv2d(b: Builder, layer: Conv2D, x: Array, activation: Any) -> tuple[Array, Pullback]:
+    if not layer.plain:
+        raise NotLoweredError(f"{layer.name} has groups, or holes in its windows")
     own, (oh, ow), flops = _convolution(b, layer, x)
     conv = (x.shape, own.w.shape, layer.strides, layer.padding)
     y, relu = b.buffer((oh, ow, own.w.shape[3])), activation is RELU
@@ -604,8 +606,8 @@ def lower(
         raise NotLoweredError("its weights are not float32", quiet=True)
     if None in shapes[0][1:]:
         raise NotLoweredError(f"its inputs may have any shape {shapes[0]}")
-    if loss and any(layer._regularized for layer in model.layers):
-        raise NotLoweredError("it has regularizers")
+    if model.input_dtype != np.float32:
+        raise NotLoweredError(f"its inputs are {model.input_dtype}")
     if train:
         assert model.optimizer is not None
         if not model.trainable_weights:
@@ -618,6 +620,7 @@ def lower(
     last = stages[-1] if stages else None
     softmax = type(last) in (Dense, Activation, Softmax) and activation_of(last) is SOFTMAX
     fused = loss and len(shapes) < 3 and _is_cross_entropy(model.loss, softmax)
+    fused = fused and model.loss_weight == 1
     pullbacks: list[tuple[str, Pullback]] = []
     b.part = "forward"
     for stage in stages:
@@ -628,6 +631,10 @@ def lower(
         x, pullback = _stage(b, stage, x, activation)
         pullbacks.append((b.layers, pullback))
 
+    if loss and any(weight.regularizer is not None for weight in model.trainable_weights):
+        raise NotLoweredError("it has regularizers")
+    if loss and any(layer.activity_regularizer is not None for layer in in_a_row(model.layers)):
+        raise NotLoweredError("it has regularizers of what layers put out")
     if fused and (x.ndim != 2 or tuple(shapes[1][1:]) != x.shape[1:]):
         why = "cross entropy has a step for outputs and labels (N, classes) only"
         raise NotLoweredError(why, quiet=True)  # if they disagree, that is to come

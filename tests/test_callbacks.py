@@ -31,7 +31,7 @@ def fitted(
 ) -> tuple[Sequential, callbacks.History]:
     utils.set_random_seed(2)
     model = Sequential([layers.Input((4,)), layers.Dense(3, "softmax")])
-    model.compile(optimizers.SGD(rate), "categorical_crossentropy", ["accuracy"])
+    model.compile(optimizers.SGD(rate), "categorical_crossentropy", metrics=["accuracy"])
     return model, model.fit(X, Y, 6, epochs, 0, callbacks=followers)
 
 

@@ -28,7 +28,7 @@ def network(optimizer: Any = "adam", **how: Any) -> Sequential:
     utils.set_random_seed(4)
     model = Sequential([layers.Dense(8, "tanh"), layers.Dropout(0.25), layers.Dense(2)])
     model.add(layers.Dropout(0.1, seed=2))
-    model.compile(optimizer, "mse", ["mae"], **how)
+    model.compile(optimizer, "mse", metrics=["mae"], **how)
     model.build((None, 6))
     return model
 
@@ -81,7 +81,7 @@ def test_batches_are_counted_over_epochs(tmp_path: Path) -> None:
     saved = []
 
     class Counting(callbacks.ModelCheckpoint):
-        def _save(self, logs: callbacks.Logs | None) -> None:
+        def _save(self, logs: callbacks.Logs | None, **numbers: int) -> None:
             saved.append((self._epoch, self.model.optimizer.iterations))  # type: ignore[union-attr]
 
     fit(network(), callbacks=[Counting(tmp_path / "a", save_freq=5)])  # three batches an epoch

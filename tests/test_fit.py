@@ -245,7 +245,7 @@ def test_no_epochs_and_single_callbacks() -> None:
         (lambda m: m.fit([[1], [2, 3]], GOOD), ValueError, "fit: x: expected an array of numbers"),
         (lambda m: m.fit(ROWS, GOOD, initial_epoch=-1), ValueError, "initial_epoch: .* got -1"),
         (lambda m: Sequential(layers.Dense(2)), TypeError, "layers: expected a list of layers"),
-        (lambda m: m.compile("sgd", "mse", "mae"), TypeError, "metrics: expected a list"),
+        (lambda m: m.compile("sgd", "mse", metrics="mae"), TypeError, "metrics: expected a list"),
         (lambda m: optimizers.SGD("fast"), ValueError, "learning_rate: .* got 'fast'"),
         (lambda m: optimizers.Adam(epsilon=None), ValueError, "epsilon: .* got None"),
         (

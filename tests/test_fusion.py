@@ -88,7 +88,7 @@ def test_training_evaluating_and_predicting_are_the_same() -> None:
     found = []
     for eagerly in (False, True):
         model = network()
-        model.compile("sgd", "categorical_crossentropy", ["accuracy"], run_eagerly=eagerly)
+        model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"], run_eagerly=eagerly)
         history = model.fit(x, y, batch_size=16, epochs=3, validation_data=(x, y), verbose=0)
         outputs = model.predict(x, verbose=0)
         np.testing.assert_allclose(outputs, model(x).data, rtol=1e-5, atol=1e-7)

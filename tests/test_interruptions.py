@@ -60,7 +60,7 @@ def network(eagerly: bool = False) -> Sequential:
             layers.Dense(3, "softmax"),
         ]
     )
-    model.compile("adam", "categorical_crossentropy", ["accuracy"], run_eagerly=eagerly)
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"], run_eagerly=eagerly)
     return model
 
 
@@ -68,7 +68,9 @@ def trained(model: Sequential, weights: list[np.ndarray[Any, Any]]) -> list[byte
     """What training from these weights gives, with a new optimizer."""
     utils.set_random_seed(5)
     model.set_weights(weights)
-    model.compile("adam", "categorical_crossentropy", ["accuracy"], run_eagerly=model.run_eagerly)
+    model.compile(
+        "adam", "categorical_crossentropy", metrics=["accuracy"], run_eagerly=model.run_eagerly
+    )
     model.fit(X, Y, 8, 2, verbose=0)
     return [each.tobytes() for each in (*model.get_weights(), model.predict(X, verbose=0))]
 

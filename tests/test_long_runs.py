@@ -40,7 +40,7 @@ def network(eagerly=False):
         layers.Flatten(), layers.Dropout(0.2) if eagerly else layers.ReLU(),
         layers.Dense(10, "softmax"),
     ])
-    model.compile("adam", "categorical_crossentropy", ["accuracy"], run_eagerly=eagerly)
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"], run_eagerly=eagerly)
     return model
 
 x = np.random.default_rng(0).random((64, 8, 8, 1)).astype(np.float32)

@@ -462,7 +462,7 @@ def test_what_is_not_known_yet(inside: Path) -> None:
     assert texts(utils.plot_model(model, **options))[1] == "Input shape: (None, 4)"
 
 
-NAMES = ["x", "a $ and $x^2$ <b>&amp;</b> [red]", "a_name_wider_than_" + "all_of_the_shapes_" * 6]
+NAMES = ["x", "a $ and $x^2$ <b>&amp;<b> [red]", "a_name_wider_than_" + "all_of_the_shapes_" * 6]
 MODELS: dict[str, Callable[[], Any]] = {
     "lenet": frozen,
     "one layer": lambda: deep(1),
@@ -625,7 +625,7 @@ def curves(axes: Any) -> dict[str, tuple[list[float], list[float]]]:
 def test_curves_of_a_training() -> None:
     pytest.importorskip("matplotlib", reason="needs matplotlib to draw")
     model = Sequential([layers.Input((4,)), layers.Dense(3, "softmax")])
-    model.compile("sgd", "categorical_crossentropy", ["accuracy"])
+    model.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
     x, y = np.random.default_rng(0).normal(size=(12, 4)), np.eye(3)[np.arange(12) % 3]
     follow = callbacks.LearningRateScheduler(lambda epoch: 0.5**epoch)
     history = model.fit(x, y, epochs=4, verbose=0, validation_split=0.25, callbacks=[follow])

@@ -26,6 +26,7 @@ import micrograd_ext
 from micrograd_ext import (
     Sequential,
     Tensor,
+    Variable,
     _kernels,
     callbacks,
     get_num_threads,
@@ -428,8 +429,9 @@ def test_a_model_without_weights() -> None:
     x = numbers(7, 3)
     _, accuracy = model.evaluate(x, Y[:7], 3, verbose=0)  # type: ignore[misc]
     assert accuracy == pytest.approx((x.argmax(1) == Y[:7].argmax(1)).mean())
-    with pytest.raises(ValueError, match="nothing to differentiate"):
-        model.fit(x, Y[:7], 3, verbose=0)
+    with pytest.warns(UserWarning, match="has no weights that training adjusts"):
+        history = model.fit(x, Y[:7], 3, verbose=0).history
+    assert history["accuracy"] == [pytest.approx(accuracy)]
     bare = made([L.Input((3,))], loss=squares)
     np.testing.assert_array_equal(bare.predict(x, 2), x)
     assert bare.evaluate(x, x, verbose=0) == 0
@@ -676,14 +678,17 @@ def test_examples_of_any_type(kind: str, scaled: bool) -> None:
 
 def test_a_loss_of_our_own_gets_labels_of_any_type() -> None:
     y = np.random.default_rng(0).integers(0, 2, (11, 3)).astype(np.float32)
-    found = []
+    found, told = [], []
     for kind in ("read-only", "bool", "int64", "big-endian int", "column-major", "float64"):
         model = made([L.Input((4,)), L.Dense(3)], loss=squares, metrics=[distances])
         utils.set_random_seed(1)
         history = model.fit(X, TYPES[kind](y), 4, 2, 0).history
-        found.append([*model.get_weights(), *map(np.array, history.values())])
+        found.append([*model.get_weights(), np.array(history["loss"])])
+        told.append(history["distances"])
     for other in found[1:]:
         assert_same_bits(found[0], other)
+    # numpy computes with whole numbers and float32 in float64
+    np.testing.assert_allclose(told, told[:1] * len(told), rtol=1e-6)
 
 
 def test_one_example_and_the_same_one_over_and_over() -> None:
@@ -1303,7 +1308,9 @@ def test_the_optimizer_goes_on_where_it_was() -> None:
         assert model.optimizer is not None
         assert model.optimizer.iterations == 16
         model.compile(
-            optimizers.SGD(0.1, 0.9), losses.CategoricalCrossentropy(), None, model.run_eagerly
+            optimizers.SGD(0.1, 0.9),
+            losses.CategoricalCrossentropy(),
+            run_eagerly=model.run_eagerly,
         )
         fit(model)
         assert model.optimizer.iterations == 6
@@ -1401,7 +1408,7 @@ def test_an_optimizer_may_start_anew_between_fits() -> None:
 
 
 def another_kernel(layer: Any) -> None:
-    layer.kernel = layer._weights[0] = Tensor(0.1 * numbers(*layer.kernel.shape))
+    layer.kernel = layer._weights[0] = Variable(0.1 * numbers(*layer.kernel.shape))
 
 
 CHANGES: dict[str, Callable[[Any], None]] = {
@@ -1800,7 +1807,7 @@ def test_a_derived_model() -> None:
     assert doubled.evaluate(X, Y, verbose=0) == pytest.approx(
         squares(Y, Tensor(2 * plain.predict(X))).data.mean(), rel=1e-5
     )
-    with pytest.raises(RuntimeError, match="Doubled has a __call__ of its own"):
+    with pytest.raises(RuntimeError, match="Doubled has a call of its own"):
         _ = doubled.program
 
 

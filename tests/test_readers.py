@@ -116,7 +116,7 @@ def model(seed: int = 0) -> Sequential:
             layers.Dense(3, "softmax"),
         ]
     )
-    made.compile("adam", "categorical_crossentropy", ["accuracy"], run_eagerly=True)
+    made.compile("adam", "categorical_crossentropy", metrics=["accuracy"], run_eagerly=True)
     return made
 
 

@@ -228,7 +228,7 @@ class Scale(layers.Layer):
         self.by = by
 
     def build(self, input_shape: layers.Shape) -> None:
-        self.factor = self.add_weight((1,), "ones", "factor")
+        self.factor = self.add_weight((1,), "ones", name="factor")
 
     def call(self, inputs: Tensor) -> Tensor:
         return inputs * self.factor * self.by
@@ -260,7 +260,12 @@ def own_model(loss: Any = distance) -> Sequential:
     model.compile(
         "sgd",
         loss,
-        ["mae", distance, metrics.TopKCategoricalAccuracy(k=1), metrics.MeanSquaredError("m")],
+        metrics=[
+            "mae",
+            distance,
+            metrics.TopKCategoricalAccuracy(k=1),
+            metrics.MeanSquaredError("m"),
+        ],
         run_eagerly=True,
     )
     return model

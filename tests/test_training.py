@@ -1109,11 +1109,10 @@ class Recorder(callbacks.Callback):
 
 def _recording(moment: str) -> Callable[..., None]:
     def method(self: Recorder, *args: Any) -> None:
-        told = [
-            sorted(each) if isinstance(each, dict) else each for each in args if each is not None
-        ]
-        self.seen.append((moment, *told))
-        self.logs += [dict(each) for each in args if isinstance(each, dict)]
+        *numbers, logs = args
+        assert isinstance(logs, dict)
+        self.seen.append((moment, *numbers, *([sorted(logs)] if logs else [])))
+        self.logs += [dict(logs)] if logs else []
 
     return method
 

@@ -10,13 +10,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Callback", "CallbackList", "LambdaCallback", "Logs"]
 
-Logs = dict[str, float]
+Logs = dict[str, Any]
 
 
 class Callback:
     """Subclass it and override the moments you care for; `logs` has the loss and the metrics.
 
-    `self.model.stop_training = True` ends training after the epoch.
+    It is a dict at every moment, empty before there is anything to tell.
+    `self.model.stop_training = True` ends training after the batch or epoch.
 
     >>> class Shout(Callback):
     ...     def on_epoch_end(self, epoch, logs=None):
@@ -46,11 +47,19 @@ class Callback:
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """After an epoch and its validation."""
 
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a batch of training: what `on_train_batch_begin` calls."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a batch of training: what `on_train_batch_end` calls."""
+
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Before a batch; the first of an epoch is 0."""
+        self.on_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """After a batch; logs are means over the epoch so far."""
+        self.on_batch_end(batch, logs)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         """Before an evaluation."""
@@ -64,12 +73,30 @@ class Callback:
     def on_test_end(self, logs: Logs | None = None) -> None:
         """After an evaluation."""
 
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Before predictions."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a batch of predictions."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a batch of predictions; logs['outputs'] has them."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """After predictions."""
+
+
+MOMENTS = [name for name in vars(Callback) if name.startswith("on_")]
+#: Moments that are told by others.
+WITHIN = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
+
 
 class CallbackList(Callback):
     """Several callbacks as one: each moment goes to those that care for it.
 
     Attributes:
-        follow_training, follow_tests: whether anybody cares for the end of a batch.
+        follow_training, follow_tests, follow_predictions: whether anybody cares for the end of a
+            batch.
     """
 
     def __init__(
@@ -81,25 +108,31 @@ class CallbackList(Callback):
                 raise TypeError(f"callbacks: expected Callback objects, got {callback!r}")
             callback.set_model(model)
             callback.set_params(params)
-        for moment in [name for name in vars(Callback) if name.startswith("on_")]:
+        for moment in MOMENTS:
             setattr(self, moment, self._forward(moment))
         self.follow_training = self._overridden("on_train_batch_end") != []
         self.follow_tests = self._overridden("on_test_batch_end") != []
+        self.follow_predictions = self._overridden("on_predict_batch_end") != []
 
     def _overridden(self, moment: str) -> list[Callback]:
-        """The callbacks that have a method of their own for it."""
-        nothing = getattr(Callback, moment)
+        """The callbacks that have a method of their own for it, or for what it tells."""
+        names = [moment, *([WITHIN[moment]] if moment in WITHIN else [])]
         found = []
         for callback in self.callbacks:
-            method = getattr(callback, moment)
-            if getattr(method, "__func__", method) is not nothing:
-                found.append(callback)
+            for name in names:
+                method = getattr(callback, name)
+                if getattr(method, "__func__", method) is not getattr(Callback, name):
+                    found.append(callback)
+                    break
         return found
 
     def _forward(self, moment: str) -> Callable[..., None]:
         callbacks = self._overridden(moment)
+        numbered = "epoch" in moment or "batch" in moment
 
         def call(*arguments: Any) -> None:
+            if len(arguments) == numbered:  # without logs
+                arguments = (*arguments, {})
             for callback in callbacks:
                 getattr(callback, moment)(*arguments)
 
@@ -113,9 +146,10 @@ class LambdaCallback(Callback):
     """
 
     def __init__(self, **moments: Callable[..., object] | None) -> None:
-        known = [name for name in vars(Callback) if name.startswith("on_")]
         for name, function in moments.items():
-            if name not in known:
-                raise TypeError(f"LambdaCallback: expected one of {', '.join(known)}, got {name!r}")
+            if name not in MOMENTS:
+                raise TypeError(
+                    f"LambdaCallback: expected one of {', '.join(MOMENTS)}, got {name!r}"
+                )
             if function is not None:
                 setattr(self, name, function)

@@ -18,8 +18,9 @@ class ModelCheckpoint(Monitor):
     """Saves the model after each epoch, or when it has become better.
 
     Args:
-        filepath: where to; '{epoch:02d}' and '{val_loss:.3f}' in it become the epoch's number,
-            counted from 1, and the numbers of the logs. Missing folders are made.
+        filepath: where to; '{epoch:02d}', '{batch}' (with save_freq a number) and '{val_loss:.3f}'
+            in it become the numbers of epoch and batch, counted from 1, and those of the logs.
+            Missing folders are made.
         monitor: the number that says which epoch is the best: 'val_loss', 'accuracy', ...
         verbose: 1: say so.
         save_best_only: whether only epochs are saved that are better than all before.
@@ -70,14 +71,14 @@ class ModelCheckpoint(Monitor):
     def _count(self, batch: int, logs: Logs | None = None) -> None:
         self._batches += 1
         if self._batches % int(self.save_freq) == 0:
-            self._save(logs)
+            self._save(logs, batch=batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
         if self.save_freq == "epoch":
             self._save(logs)
 
-    def _save(self, logs: Logs | None) -> None:
+    def _save(self, logs: Logs | None, **numbers: int) -> None:
         number = self._epoch + 1
         text = f"Epoch {number}:"
         if self.save_best_only:
@@ -91,11 +92,11 @@ class ModelCheckpoint(Monitor):
                 text += f" {self.monitor} improved{before} to {current:.5f},"
                 self.best = current
         try:
-            path = Path(self.filepath.format(epoch=number, **(logs or {})))
+            path = Path(self.filepath.format(epoch=number, **numbers, **(logs or {})))
         except (KeyError, IndexError, AttributeError) as error:
+            known = ", ".join(["epoch", *numbers, *(logs or {})])
             raise ValueError(
-                f"ModelCheckpoint: filepath: expected epoch, {', '.join(logs or {})} in braces, "
-                f"got {self.filepath!r}"
+                f"ModelCheckpoint: filepath: expected {known} in braces, got {self.filepath!r}"
             ) from error
         if self.verbose:
             print(f"{text} saving model to {path}")
@@ -121,6 +122,8 @@ class BackupAndRestore(Callback):
     """
 
     def __init__(self, backup_dir: str | PathLike[str], delete_checkpoint: bool = True) -> None:
+        if not os.fspath(backup_dir):
+            raise ValueError("BackupAndRestore: backup_dir: expected a folder, got ''")
         self.backup_dir, self.delete_checkpoint = Path(backup_dir), delete_checkpoint
         self._ended = 0
 

@@ -11,14 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
-from typing import Any, TypeAlias, TypedDict
+from functools import cache, wraps
+from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 
-from .. import _random, initializers, regularizers
-from .._lookup import Configured, config_of, pair, positive
+from .. import _random, constraints, initializers, regularizers
+from .._lookup import Configured, config_of, float32_only, pair, positive, whole
+from ..initializers import InitializerLike
 from ..tensor import Array, Tensor, TensorLike, no_grad
+from ..variable import Variable
 
 __all__ = ["Input", "InputLayer", "Layer", "Shape"]
 
@@ -66,12 +68,109 @@ def _aside() -> Iterator[None]:
         _random.generator().bit_generator.state = state
 
 
-class Options(TypedDict, total=False):
+class OtherOptions(TypedDict, total=False):
     """What every layer takes beside its own arguments; see `Layer`."""
 
     name: str | None
     input_shape: Sequence[int | None] | None
+    input_dim: int | None
     trainable: bool
+    dtype: Any
+    autocast: bool
+
+
+class Options(OtherOptions, total=False):
+    """The same, and what some layers count among their own arguments."""
+
+    activity_regularizer: str | regularizers.Regularizer | None
+
+
+class Call(NamedTuple):
+    """What calls of layers within a call share.
+
+    training: whether it is one of training; None if nobody has said so.
+    entry: stands for the outermost call; losses that layers add are of that one.
+    """
+
+    training: bool | None
+    entry: object
+
+
+#: The call that is under way in this thread.
+_call: ContextVar[Call | None] = ContextVar("_call", default=None)
+
+
+@contextmanager
+def calling(layer: Layer, training: bool | None) -> Iterator[Call]:
+    """Within it, layers are called on behalf of this one, in training or not."""
+    outer = _call.get()
+    call = Call(training, object() if outer is None else outer.entry)
+    token = _call.set(call)
+    layer._last_entry = call.entry
+    try:
+        yield call
+    finally:
+        _call.reset(token)
+
+
+Build: TypeAlias = Callable[..., None]
+
+
+def _once(build: Build) -> Build:
+    """`build`, once for each layer, whoever calls it, after which the layer is built.
+
+    Whatever a class overrides, its `build` becomes this. One that calls `super().build(...)`, or
+    sets `built` itself, does no harm.
+    """
+    if hasattr(build, "once"):
+        return build
+
+    @wraps(build)
+    def once(self: Layer, *args: Any, **kwargs: Any) -> None:
+        if self._building:
+            build(self, *args, **kwargs)
+            return
+        shape = next(iter((*args, *kwargs.values())), None)
+        if shape is not None:
+            shape = _shape(self, shape)
+        if self.built:
+            self.check_rebuild(shape)
+            return
+        before = [*self._weights]
+        self._building = True
+        try:
+            build(self, *args, **kwargs)
+        except BaseException:
+            self._weights[:] = before  # another try begins anew
+            self.built = False
+            raise
+        finally:
+            self._building = False
+        self.built = True
+        if shape is not None:
+            self.input_shape = (None, *shape[1:])
+            if any(not inner.built for inner in inner_layers(self)):
+                self._try(shape)  # they are built when they are called
+
+    once.once = True  # type: ignore[attr-defined]
+    return once
+
+
+def _shape(layer: Layer, given: Any) -> Shape:
+    """A shape of inputs, as a tuple; ValueError if it is none."""
+    whole = isinstance(given, tuple | list) and all(
+        size is None or (isinstance(size, int | np.integer) and not isinstance(size, bool))
+        for size in given
+    )
+    if not whole or len(given) == 0:
+        raise ValueError(
+            f"{layer.name}: build: expected a shape such as (None, 784), got {given!r}"
+        )
+    return tuple(given)
+
+
+#: Attributes of a layer that a call changes, as they are before the first one.
+PASSING: dict[str, Any] = {"_added": (), "_last_entry": None, "_building": False}
 
 
 class Layer(Configured):
@@ -80,8 +179,8 @@ class Layer(Configured):
     Write your own by subclassing: `build` makes the weights once the input's shape is known,
     `call` computes, of whatever `ops` and arithmetic of Tensors there is. If training is different
     from predicting, `call` takes an argument `training`. Layers kept in attributes, or in lists
-    and dicts there, are part of it: their weights are its weights. Arguments of `__init__` that
-    are kept in attributes of their names come back from a file; see `models.load_model`.
+    and dicts there, are part of it: their weights are its weights. A file keeps what `__init__`
+    was given; see `models.load_model`.
 
     >>> class Scale(Layer):
     ...     def build(self, input_shape):
@@ -107,34 +206,96 @@ class Layer(Configured):
     Args:
         name: 'dense', 'dense_1', ... by default.
         input_shape: shape of one example, without the batch; lets a model be built at once.
+        input_dim: the same, where examples are rows of so many numbers.
         trainable: whether training adjusts the weights.
+        activity_regularizer: name or function outputs -> penalty; a mean over the batch of it is
+            added to the loss.
+        dtype: None or 'float32', what weights are, and what inputs become that are arrays of
+            floats. Whole numbers reach `call` as they are, and so do Tensors.
+        autocast: whether arrays of float64 become float32.
 
     Attributes:
         input_shape: that of the inputs that it is built for, with None for the batch.
         built: whether the weights have been made.
     """
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.build = _once(cls.build)  # type: ignore[method-assign]
+
     def __init__(
         self,
         *,
         name: str | None = None,
         input_shape: Sequence[int | None] | None = None,
+        input_dim: int | None = None,
         trainable: bool = True,
+        activity_regularizer: str | regularizers.Regularizer | None = None,
+        dtype: Any = None,
+        autocast: bool = True,
     ) -> None:
+        if name is not None and (not isinstance(name, str) or "/" in name):
+            raise ValueError(f"name: expected a string without '/', got {name!r}")
         self.name = name or unique_name(snake(type(self).__name__))
+        if not isinstance(trainable, bool | np.bool_):
+            raise ValueError(f"{self.name}: trainable: expected True or False, got {trainable!r}")
+        float32_only(self.name, dtype)
+        if input_dim is not None:
+            input_shape = (positive(f"{self.name}: input_dim", input_dim),)
         self.input_shape: Shape | None = None if input_shape is None else (None, *input_shape)
-        self._trainable = bool(trainable)
-        self._weights: list[Tensor] = []
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.autocast = bool(autocast)
         self.built = False
-        self._regularized: list[tuple[Tensor, regularizers.Regularizer]] = []
+        self._building = False
+        self._trainable = bool(trainable)
+        self._weights: list[Variable] = []
+        self._added: Sequence[tuple[object, Tensor]] = ()  # losses, and the calls they are of
+        self._last_entry: object = None
 
-    def __call__(self, inputs: TensorLike, training: bool = False) -> Tensor:
-        """Apply the layer to a batch, building it first if this is its first one."""
-        x = inputs if isinstance(inputs, Tensor) else Tensor(inputs, requires_grad=False)
+    def __call__(
+        self, inputs: TensorLike, *args: Any, training: bool | None = None, **kwargs: Any
+    ) -> Tensor:
+        """Apply the layer to a batch, building it first if this is its first one.
+
+        training: what `call` is told, if it has an argument of that name; None: what the layer
+        around this one was told. Other arguments are those of `call`.
+        """
+        x = self._as_input(inputs)
         self.ensure_built(x.shape)
-        if takes_training(type(self).call):
-            return self.call(x, training=training)  # type: ignore[call-arg]
-        return self.call(x)
+        place = training_place(type(self).call)
+        if place is not None and len(args) > place:
+            training, args = args[place], (*args[:place], *args[place + 1 :])
+        outer = _call.get()
+        if training is None and outer is not None:
+            training = outer.training
+        if training is not None and place is not None:
+            kwargs["training"] = bool(training)
+        if outer is not None and outer.training is training:
+            self._last_entry = outer.entry
+            return self._called(x, args, kwargs)
+        with calling(self, training):
+            return self._called(x, args, kwargs)
+
+    def _called(self, x: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+        """What `call` returns, which a regularizer may look at."""
+        y = self.call(x, *args, **kwargs)
+        if self.activity_regularizer is not None and isinstance(y, Tensor):
+            penalty = self.activity_regularizer(y)
+            self.add_loss(penalty / max(len(y), 1) if y.ndim else penalty)
+        return y
+
+    def _as_input(self, inputs: TensorLike) -> Tensor:
+        """A Tensor as it is; arrays of floats as float32, whole numbers as what they are."""
+        if isinstance(inputs, Tensor):
+            return inputs
+        array = np.asarray(inputs) if isinstance(inputs, np.ndarray) else None
+        if array is None:
+            try:
+                array = np.asarray(inputs)
+            except ValueError:  # the Tensor will say what is wrong
+                return Tensor(inputs, requires_grad=False)
+        dtype = array.dtype if array.dtype.kind in "iub" or not self.autocast else np.float32
+        return Tensor(array, requires_grad=False, dtype=dtype)
 
     def ensure_built(self, input_shape: Shape) -> None:
         """Build for inputs of that shape, once."""
@@ -142,13 +303,17 @@ class Layer(Configured):
             raise ValueError(f"{self.name}: expected a batch of examples, got a number")
         if not self.built:
             self.build(input_shape)
-            self.input_shape = (None, *input_shape[1:])
-            self.built = True
-            if any(not inner.built for inner in inner_layers(self)):
-                self._try(input_shape)  # they are built when they are called
 
+    @_once
     def build(self, input_shape: Shape) -> None:
         """Make the weights for inputs of that shape, whose first axis is the batch."""
+
+    def check_rebuild(self, input_shape: Shape | None) -> None:
+        """Raise ValueError if it is built for other inputs; nothing is built a second time."""
+        if input_shape is not None and type(self).compute_output_shape is not (
+            Layer.compute_output_shape
+        ):
+            self.compute_output_shape(input_shape)
 
     def call(self, inputs: Tensor) -> Tensor:
         """Compute the outputs."""
@@ -177,54 +342,111 @@ class Layer(Configured):
     def _try(self, input_shape: Shape, size: int = 8) -> tuple[int, ...]:
         """The shape of what comes out for zeros."""
         shape = (1, *(size if known is None else known for known in input_shape[1:]))
-        with no_grad():
-            y: Any = self(np.zeros(shape, np.float32))
+        before = self._last_entry
+        try:
+            with no_grad():
+                y: Any = self(np.zeros(shape, np.float32))
+        finally:
+            self._last_entry = before  # losses are those of the call before
         if not isinstance(y, Tensor):
             raise TypeError(f"{self.name}: call: expected it to return a Tensor, got {y!r}")
         return y.shape
 
     def add_weight(
         self,
-        shape: Sequence[int],
-        initializer: str | initializers.Initializer = "glorot_uniform",
-        name: str | None = None,
+        shape: Sequence[int] | None = None,
+        initializer: str | InitializerLike | None = None,
+        dtype: Any = None,
         trainable: bool = True,
+        autocast: bool = True,
         regularizer: str | regularizers.Regularizer | None = None,
-    ) -> Tensor:
-        """Make a weight; call this in `build`.
+        constraint: str | constraints.ConstraintLike | None = None,
+        aggregation: str | None = "none",
+        overwrite_with_gradient: bool = False,
+        name: str | None = None,
+    ) -> Variable:
+        """Make a weight; call this in `build` or `__init__`.
 
         Args:
-            shape: its shape.
-            initializer: name or function shape -> array.
-            name: a number by default.
+            shape: its shape; a number's by default.
+            initializer: name or function shape -> array; 'glorot_uniform' by default.
+            dtype: None or 'float32'.
             trainable: whether training adjusts it, by its gradient.
             regularizer: name or function weight -> penalty; see `regularizers`.
+            constraint: name or function weight -> numbers, applied after each step of training; see
+                `constraints`.
+            name: a number by default.
+            autocast: taken for Keras's sake, as the next two: there is one type and one machine.
+            aggregation: the same.
+            overwrite_with_gradient: the same.
+
+        Raises:
+            ValueError: a shape that is none, or another dtype.
         """
+        shape = self._weight_shape(shape)
+        float32_only(f"{self.name}: add_weight", dtype)
         if math.prod(shape) > _most.get():
-            raise ValueError(f"{self.name}: a weight of shape {tuple(shape)} is not in the file")
-        data = np.array(initializers.get(initializer)(tuple(shape)), np.float32)
-        if data.shape != tuple(shape):
+            raise ValueError(f"{self.name}: a weight of shape {shape} is not in the file")
+        drawn = initializers.get("glorot_uniform" if initializer is None else initializer)
+        data = np.array(initializers.draw(drawn, shape), np.float32)
+        if data.shape != shape:
             raise ValueError(
-                f"{self.name}: initializer: expected it to return shape {tuple(shape)}, "
-                f"got {data.shape}"
+                f"{self.name}: initializer: expected it to return shape {shape}, got {data.shape}"
             )
         text = f"{self.name}/{name or len(self._weights)}"
-        weight = Tensor(data, requires_grad=trainable, name=text)
+        weight = Variable(data, trainable=trainable, name=text)
+        weight.regularizer = regularizers.get(regularizer)
+        weight.constraint = constraints.get(constraint)
         place = sum(each.requires_grad for each in self._weights) if trainable else None
         self._weights.insert(len(self._weights) if place is None else place, weight)
-        found = regularizers.get(regularizer)
-        if found is not None:
-            self._regularized.append((weight, found))
         return weight
 
+    def _weight_shape(self, shape: Any) -> tuple[int, ...]:
+        """A weight's shape as a tuple of sizes; ValueError if it is none."""
+        if isinstance(shape, str):
+            raise ValueError(
+                f"{self.name}: add_weight: shape: expected sizes, got {shape!r}; a name is given "
+                f"as name={shape!r}"
+            )
+        if shape is None:
+            return ()
+        if not isinstance(shape, Sequence | np.ndarray):
+            raise ValueError(f"{self.name}: add_weight: shape: expected sizes, got {shape!r}")
+        return tuple(whole(f"{self.name}: add_weight: shape {shape}", size) for size in shape)
+
+    def add_loss(self, loss: TensorLike) -> None:
+        """Add a number to the loss of the batch that is being computed; call this in `call`.
+
+        >>> class Small(Layer):
+        ...     def call(self, inputs):
+        ...         self.add_loss(0.01 * (inputs * inputs).sum())
+        ...         return inputs
+        >>> layer = Small()
+        >>> y = layer(np.array([[3.0, 4.0]], np.float32))
+        >>> [round(loss.item(), 6) for loss in layer.losses]
+        [0.25]
+        """
+        entry = self._last_entry
+        given = loss if isinstance(loss, list | tuple) else [loss]
+        added = [x if isinstance(x, Tensor) else Tensor(x, requires_grad=False) for x in given]
+        self._added = [
+            *(each for each in self._added if each[0] is entry),
+            *((entry, x if x.ndim == 0 else x.sum()) for x in added),
+        ]
+
     @property
-    def weights(self) -> list[Tensor]:
+    def weights(self) -> list[Variable]:
         """All weights, its own before those of the layers in it, trainable ones first."""
         found = [
             *self._weights,
             *(weight for inner in inner_layers(self) for weight in inner.weights),
         ]
         return list({id(weight): weight for weight in found}.values())
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Keras's other name for `weights`."""
+        return self.weights
 
     @property
     def trainable(self) -> bool:
@@ -238,7 +460,7 @@ class Layer(Configured):
             inner.trainable = value
 
     @property
-    def trainable_weights(self) -> list[Tensor]:
+    def trainable_weights(self) -> list[Variable]:
         """The weights that training adjusts; none if `trainable` is False."""
         if not self.trainable:
             return []
@@ -250,16 +472,39 @@ class Layer(Configured):
         return list({id(weight): weight for weight in found}.values())
 
     @property
-    def non_trainable_weights(self) -> list[Tensor]:
+    def trainable_variables(self) -> list[Variable]:
+        """Keras's other name for `trainable_weights`."""
+        return self.trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
         """The weights that training leaves as they are, or changes by other means."""
         adjusted = {id(w) for w in self.trainable_weights}
         return [w for w in self.weights if id(w) not in adjusted]
 
     @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """Keras's other name for `non_trainable_weights`."""
+        return self.non_trainable_weights
+
+    @property
     def losses(self) -> list[Tensor]:
-        """What the regularizers add to the loss."""
-        own = [penalty(weight) for weight, penalty in self._regularized]
-        return [*own, *(loss for inner in inner_layers(self) for loss in inner.losses)]
+        """What is added to the loss: by `add_loss` in the last call, and by weights' regularizers.
+
+        Weights that training does not adjust have no penalty, as in Keras.
+        """
+        entry, added = self._last_entry, list[Tensor]()
+        for layer in [self, *all_layers_in(self)]:
+            added += [loss for of, loss in layer._added if of is entry]
+        penalties = [w.regularizer(w) for w in self.trainable_weights if w.regularizer is not None]
+        return added + penalties
+
+    @property
+    def dtype(self) -> str:
+        """'float32': what weights are, and what is computed with them."""
+        return "float32"
+
+    compute_dtype = variable_dtype = dtype
 
     def count_params(self) -> int:
         """How many numbers the weights hold."""
@@ -276,15 +521,16 @@ class Layer(Configured):
     def get_config(self) -> dict[str, Any]:
         """The arguments that make another layer like it, as JSON can hold them.
 
-        They are the attributes that are called as the arguments of `__init__` are; a layer that
-        keeps them elsewhere overrides this.
+        A class may override it, and put more beside what `super().get_config()` returns.
 
         >>> from micrograd_ext.layers import Dense
         >>> Dense(3, "relu", name="a").get_config()["activation"]
         'relu'
         """
-        config = config_of(self)
-        config.pop("input_shape", None)  # the model knows
+        # the model knows the shape, and there is one type
+        config = config_of(self, without={"input_shape", "input_dim", "dtype", "autocast"})
+        if self.activity_regularizer is None:
+            config.pop("activity_regularizer", None)
         return config | {"name": self.name, "trainable": self.trainable}
 
     @classmethod
@@ -294,11 +540,25 @@ class Layer(Configured):
         known = inspect.signature(cls.__init__).parameters
         later = {}
         if not any(p.kind is p.VAR_KEYWORD for p in known.values()):
-            later = {key: config.pop(key) for key in ("name", "trainable") if key not in known}
+            not_its = [key for key in ("name", "trainable") if key in config and key not in known]
+            later = {key: config.pop(key) for key in not_its}
         layer = cls(**config)
         for key, value in later.items():
             setattr(layer, key, value)
         return layer
+
+    @property
+    def in_a_row(self) -> Sequence[Layer] | None:
+        """The layers that do all its work, one after the other; None if it does more, or other."""
+        return None
+
+    def settings(self) -> list[Any]:
+        """The values of its attributes, but for what changes with each call."""
+        return [value for name, value in vars(self).items() if name not in PASSING]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # the losses of a batch have its graph behind them, which is not the layer's
+        return vars(self) | PASSING
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
@@ -320,10 +580,38 @@ def inner_layers(layer: Layer) -> Iterator[Layer]:
             yield value
 
 
+def all_layers_in(layer: Layer) -> list[Layer]:
+    """The layers that a layer is made of, those that these are made of, and so on, each once."""
+    found: dict[int, Layer] = {}
+    waiting = [*inner_layers(layer)]
+    while waiting:
+        inner = waiting.pop(0)
+        if id(inner) not in found:
+            found[id(inner)] = inner
+            waiting += inner_layers(inner)
+    return [*found.values()]
+
+
+def in_a_row(layers: Sequence[Layer]) -> list[Layer]:
+    """The layers, with those that are themselves layers in a row replaced by these."""
+    found: list[Layer] = []
+    for layer in layers:
+        found += [layer] if layer.in_a_row is None else in_a_row(layer.in_a_row)
+    return found
+
+
 @cache
-def takes_training(call: Callable[..., Tensor]) -> bool:
-    """Whether a function of a batch has an argument for whether it is trained on."""
-    return "training" in inspect.signature(call).parameters
+def training_place(call: Callable[..., Tensor]) -> int | None:
+    """Which of a `call`'s arguments behind the inputs is named training; None if none is.
+
+    An argument that is given by its name only has a place behind all others.
+    """
+    parameters = [*inspect.signature(call).parameters.values()]
+    for place, parameter in enumerate(parameters[2:]):
+        if parameter.name == "training":
+            by_name = parameter.kind is parameter.KEYWORD_ONLY
+            return sys.maxsize if by_name else place
+    return None
 
 
 def assign(owner: str, weights: Sequence[Tensor], arrays: Sequence[Array]) -> None:
@@ -355,22 +643,94 @@ class SameShape(Layer):
 class InputLayer(SameShape):
     """Says what shape of examples a model takes; see `Input`."""
 
-    def __init__(self, shape: Sequence[int | None], *, name: str | None = None) -> None:
-        super().__init__(name=name or unique_name("input_layer"), input_shape=shape)
-        self.shape = tuple(shape)
+    def __init__(
+        self,
+        shape: Sequence[int | None] | None = None,
+        batch_size: int | None = None,
+        dtype: Any = None,
+        batch_shape: Sequence[int | None] | None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
+        if (shape is None) == (batch_shape is None):
+            raise ValueError(
+                "Input: expected either shape, without the batch, or batch_shape, "
+                f"got {shape!r} and {batch_shape!r}"
+            )
+        if batch_shape is not None:
+            if batch_size is not None:
+                raise ValueError("Input: batch_size: expected none beside batch_shape")
+            batch_size, *shape = _sizes("batch_shape", batch_shape)
+        assert shape is not None
+        super().__init__(name=name or unique_name("input_layer"))
+        self.shape = _sizes("shape", shape)
+        self.batch_size = None if batch_size is None else positive("Input: batch_size", batch_size)
+        self.input_shape = (self.batch_size, *self.shape)
+        self.input_dtype = input_dtype_of("Input", dtype)
+
+    @property
+    def batch_shape(self) -> Shape:
+        """The shape of a batch."""
+        return self.batch_size, *self.shape
 
     def call(self, inputs: Tensor) -> Tensor:
         """The inputs themselves."""
         return inputs
 
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make another one."""
+        config: dict[str, Any] = {"shape": list(self.shape), "name": self.name}
+        if self.batch_size is not None:
+            config["batch_size"] = self.batch_size
+        if self.input_dtype != np.float32:
+            config["dtype"] = str(self.input_dtype)
+        return config
 
-def Input(shape: Sequence[int | None], name: str | None = None) -> InputLayer:  # noqa: N802 - Keras's name
+
+def _sizes(argument: str, shape: Any) -> Shape:
+    """The sizes of a shape; ValueError for what is none."""
+    if isinstance(shape, str) or not isinstance(shape, Sequence):
+        raise ValueError(f"Input: {argument}: expected a shape such as (28, 28, 1), got {shape!r}")
+    return tuple(None if n is None else positive(f"Input: {argument}", n) for n in shape)
+
+
+def input_dtype_of(what: str, dtype: Any) -> np.dtype[Any]:
+    """What inputs become: float32, or whole numbers if that is asked for; ValueError for others."""
+    try:
+        found = np.dtype(np.float32 if dtype is None else dtype)
+    except TypeError:
+        found = np.dtype(object)
+    if found.kind not in "iub" and found != np.float32:
+        raise ValueError(
+            f"{what}: dtype: expected 'float32', a type of whole numbers or 'bool', got {dtype!r}"
+        )
+    return found
+
+
+def Input(  # noqa: N802 - Keras's name
+    shape: Sequence[int | None] | None = None,
+    batch_size: int | None = None,
+    dtype: Any = None,
+    sparse: bool | None = None,
+    batch_shape: Sequence[int | None] | None = None,
+    name: str | None = None,
+) -> InputLayer:
     """The first entry of a model: the shape of one example, without the batch.
+
+    Args:
+        shape: that of an example.
+        batch_size: examples in a batch, as shapes show it; models take batches of any size.
+        dtype: what inputs become: 'float32' by default; or a type of whole numbers or bool.
+        sparse: None or False: inputs are dense.
+        batch_shape: (batch_size, *shape), instead of both.
+        name: what it is called.
 
     >>> Input(shape=(28, 28, 1)).input_shape
     (None, 28, 28, 1)
     """
-    return InputLayer(shape, name=name)
+    if sparse:
+        raise ValueError(f"Input: sparse: expected False, as inputs are dense here, got {sparse!r}")
+    return InputLayer(shape, batch_size, dtype, batch_shape, name=name)
 
 
 def count_of(layer: Layer, argument: str, value: Any) -> int:

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import activations, initializers, ops, regularizers
-from .._lookup import at_least_0
-from ..tensor import Array, Tensor
-from .base import Layer, Options, SameShape, Shape, count_of
+from .. import activations, constraints, initializers, ops, regularizers
+from .._lookup import at_least_0, channels_last_only
+from ..initializers import InitializerLike
+from ..tensor import Array, Tensor, TensorLike
+from ..variable import Variable
+from .base import Layer, Options, OtherOptions, SameShape, Shape, count_of
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+MASKED = -1e9  # what softmax sees where a mask is False, as in Keras
 
 __all__ = ["Activation", "Dense", "Flatten", "LeakyReLU", "ReLU", "Rescaling", "Reshape", "Softmax"]
 
@@ -26,30 +30,42 @@ class KernelLayer(Layer):
         self,
         activation: str | activations.Activation | None,
         use_bias: bool,
-        kernel_initializer: str | initializers.Initializer,
-        bias_initializer: str | initializers.Initializer,
+        kernel_initializer: str | InitializerLike,
+        bias_initializer: str | InitializerLike,
         kernel_regularizer: str | regularizers.Regularizer | None,
         bias_regularizer: str | regularizers.Regularizer | None,
+        kernel_constraint: str | constraints.ConstraintLike | None,
+        bias_constraint: str | constraints.ConstraintLike | None,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
         self.activation = activations.get(activation)
-        self.use_bias = use_bias
+        self.use_bias = bool(use_bias)
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
-        self.kernel: Tensor
-        self.bias: Tensor | None = None
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.kernel: Variable
+        self.bias: Variable | None = None
 
     def add_kernel(self, *shape: int) -> None:
         """Make the kernel, whose last axis is the outputs, and the bias."""
         self.kernel = self.add_weight(
-            shape, self.kernel_initializer, "kernel", regularizer=self.kernel_regularizer
+            shape,
+            self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+            name="kernel",
         )
         if self.use_bias:
             self.bias = self.add_weight(
-                shape[-1:], self.bias_initializer, "bias", regularizer=self.bias_regularizer
+                shape[-1:],
+                self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+                name="bias",
             )
 
 
@@ -64,7 +80,9 @@ class Dense(KernelLayer):
         use_bias: whether there is a bias.
         kernel_initializer, bias_initializer: names or functions shape -> array.
         kernel_regularizer, bias_regularizer: names or functions weight -> penalty; None for none.
-        name, input_shape, trainable: see `Layer`.
+        kernel_constraint, bias_constraint: names or functions weight -> numbers, applied after each
+            step of training; None for none.
+        activity_regularizer, name, input_shape, trainable, dtype: see `Layer`.
 
     >>> layer = Dense(3, activation="relu")
     >>> layer(np.zeros((5, 4), np.float32)).shape, layer.kernel.shape, layer.bias.shape
@@ -76,11 +94,14 @@ class Dense(KernelLayer):
         units: int,
         activation: str | activations.Activation | None = None,
         use_bias: bool = True,
-        kernel_initializer: str | initializers.Initializer = "glorot_uniform",
-        bias_initializer: str | initializers.Initializer = "zeros",
+        kernel_initializer: str | InitializerLike = "glorot_uniform",
+        bias_initializer: str | InitializerLike = "zeros",
         kernel_regularizer: str | regularizers.Regularizer | None = None,
         bias_regularizer: str | regularizers.Regularizer | None = None,
-        **options: Unpack[Options],
+        activity_regularizer: str | regularizers.Regularizer | None = None,
+        kernel_constraint: str | constraints.ConstraintLike | None = None,
+        bias_constraint: str | constraints.ConstraintLike | None = None,
+        **options: Unpack[OtherOptions],
     ) -> None:
         super().__init__(
             activation,
@@ -89,6 +110,9 @@ class Dense(KernelLayer):
             bias_initializer,
             kernel_regularizer,
             bias_regularizer,
+            kernel_constraint,
+            bias_constraint,
+            activity_regularizer=activity_regularizer,
             **options,
         )
         self.units = count_of(self, "units", units)
@@ -121,9 +145,18 @@ class Dense(KernelLayer):
 class Flatten(Layer):
     """Each example's numbers in one row: (N, ...) to (N, D).
 
+    Args:
+        data_format: None or 'channels_last'.
+        name, input_shape, trainable: see `Layer`.
+
     >>> Flatten().compute_output_shape((None, 5, 5, 64))
     (None, 1600)
     """
+
+    def __init__(self, data_format: str | None = None, **options: Unpack[Options]) -> None:
+        super().__init__(**options)
+        channels_last_only(self.name, data_format)
+        self.data_format = "channels_last"
 
     def call(self, inputs: Tensor) -> Tensor:
         """The outputs of a batch."""
@@ -233,12 +266,7 @@ class ReLU(SameShape):
 
     def call(self, inputs: Tensor) -> Tensor:
         """The outputs of a batch."""
-        if self.threshold == 0 and self.negative_slope == 0:
-            y = ops.relu(inputs)
-        else:
-            below = self.negative_slope * (inputs - self.threshold)
-            y = ops.where(inputs.data > self.threshold, inputs, below)
-        return y if self.max_value is None else ops.minimum(y, self.max_value)
+        return activations.relu(inputs, self.negative_slope, self.max_value, self.threshold)
 
 
 class LeakyReLU(SameShape):
@@ -262,7 +290,10 @@ class LeakyReLU(SameShape):
 
 
 class Softmax(Layer):
-    """e ** x over the sum of e ** x along an axis; see `ops.softmax`.
+    """e ** x over the sum of e ** x along an axis, or several; see `ops.softmax`.
+
+    `call` takes a mask of the inputs' shape, or one that broadcasts to it: where it is False, the
+    output is 0.
 
     Args:
         axis: along which the outputs add up to 1.
@@ -270,31 +301,43 @@ class Softmax(Layer):
 
     >>> Softmax()(np.zeros((1, 4), np.float32)).data
     array([[0.25, 0.25, 0.25, 0.25]], dtype=float32)
+    >>> Softmax()(np.zeros((1, 4), np.float32), mask=np.array([True, False, False, True])).data
+    array([[0.5, 0. , 0. , 0.5]], dtype=float32)
     """
 
-    def __init__(self, axis: int = -1, **options: Unpack[Options]) -> None:
+    def __init__(self, axis: int | Sequence[int] = -1, **options: Unpack[Options]) -> None:
         super().__init__(**options)
-        if isinstance(axis, bool) or not isinstance(axis, int | np.integer) or axis == 0:
-            raise ValueError(
-                f"{self.name}: axis: expected the number of an axis behind the batch, got {axis!r}"
-            )
-        self.axis = int(axis)
+        axes = axis if isinstance(axis, tuple | list) else (axis,)
+        for each in axes:
+            if isinstance(each, bool) or not isinstance(each, int | np.integer) or each == 0:
+                raise ValueError(
+                    f"{self.name}: axis: expected the number of an axis behind the batch, or "
+                    f"several, got {axis!r}"
+                )
+        several = isinstance(axis, tuple | list)
+        self.axis = tuple(int(each) for each in axes) if several else int(axes[0])
 
     def build(self, input_shape: Shape) -> None:
         """Check that there is such an axis; there are no weights."""
         self.compute_output_shape(input_shape)
 
-    def call(self, inputs: Tensor) -> Tensor:
+    def call(self, inputs: Tensor, mask: TensorLike | None = None) -> Tensor:
         """The outputs of a batch."""
-        return ops.softmax(inputs, axis=self.axis)
+        if mask is None:
+            return ops.softmax(inputs, axis=self.axis)
+        given = np.asarray(mask)
+        counts = given if given.dtype == np.bool_ else given > 0.5
+        y = ops.softmax(ops.where(counts, inputs, MASKED), axis=self.axis)
+        return ops.where(counts, y, 0.0)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The same, if there is such an axis."""
-        if not -len(input_shape) < self.axis < len(input_shape):
-            raise ValueError(
-                f"{self.name}: axis: expected one of the axes behind the batch of inputs of shape "
-                f"{input_shape}, got {self.axis}"
-            )
+        for axis in self.axis if isinstance(self.axis, tuple) else (self.axis,):
+            if not -len(input_shape) < axis < len(input_shape):
+                raise ValueError(
+                    f"{self.name}: axis: expected one of the axes behind the batch of inputs of "
+                    f"shape {input_shape}, got {axis}"
+                )
         return input_shape
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _random, initializers, ops, regularizers
-from .._lookup import at_least_0, seed_or_none
-from ..tensor import Tensor
+from .. import _random, constraints, initializers, ops, regularizers
+from .._lookup import at_least_0, positive, seed_or_none
+from ..initializers import InitializerLike
+from ..tensor import Array, Tensor, apply
+from ..variable import Variable
 from .base import Layer, Options, SameShape, Shape
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class Dropout(SameShape):
     ) -> None:
         super().__init__(**options)
         self.rate = at_least_0(f"{self.name}: rate", rate, most=1)
-        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
+        self.noise_shape = _noise_shape(self, noise_shape)
         self.seed = seed_or_none(seed)
         self._random = None if seed is None else np.random.default_rng(self.seed)
 
@@ -58,12 +60,15 @@ class Dropout(SameShape):
         """The outputs of a batch."""
         if not training or self.rate == 0:
             return inputs
-        if self.rate == 1:
-            return inputs * np.zeros_like(inputs.data)
         random = _random.generator() if self._random is None else self._random
         kept = random.random(self._noise(inputs.shape), np.float32) >= self.rate
-        y: Tensor = inputs * (kept * inputs.dtype.type(1 / (1 - self.rate)))
-        return y
+        scale = 1 / (1 - self.rate) if self.rate < 1 else 0.0
+
+        def row(x: Array) -> tuple[Array, Callable[[Array], Array]]:
+            # not a product with zeros: what is dropped is 0, also if it is infinite
+            return np.where(kept, x * scale, 0), lambda g: np.where(kept, g * scale, 0)
+
+        return apply("dropout", row, (inputs,))
 
     def _noise(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of what is drawn for inputs of that shape."""
@@ -80,6 +85,18 @@ class Dropout(SameShape):
         return tuple(b if a is None else a for a, b in zip(wanted, shape, strict=True))
 
 
+def _noise_shape(layer: Layer, given: Any) -> tuple[int | None, ...] | None:
+    """The shape of what is drawn; ValueError for what is none."""
+    if given is None:
+        return None
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise ValueError(f"{layer.name}: noise_shape: expected sizes or None, got {given!r}")
+    return tuple(
+        None if size is None else positive(f"{layer.name}: noise_shape {given}", size)
+        for size in given
+    )
+
+
 class BatchNormalization(Layer):
     """gamma * (inputs - mean) / sqrt(variance + epsilon) + beta, feature by feature.
 
@@ -94,6 +111,9 @@ class BatchNormalization(Layer):
         beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer:
             names or functions shape -> array.
         beta_regularizer, gamma_regularizer: names or functions weight -> penalty.
+        beta_constraint, gamma_constraint: names or functions weight -> numbers, applied after each
+            step of training.
+        synchronized: taken for Keras's sake: there is one machine.
         name, input_shape, trainable: see `Layer`.
 
     >>> layer = BatchNormalization()
@@ -111,12 +131,15 @@ class BatchNormalization(Layer):
         epsilon: float = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer: str | initializers.Initializer = "zeros",
-        gamma_initializer: str | initializers.Initializer = "ones",
-        moving_mean_initializer: str | initializers.Initializer = "zeros",
-        moving_variance_initializer: str | initializers.Initializer = "ones",
+        beta_initializer: str | InitializerLike = "zeros",
+        gamma_initializer: str | InitializerLike = "ones",
+        moving_mean_initializer: str | InitializerLike = "zeros",
+        moving_variance_initializer: str | InitializerLike = "ones",
         beta_regularizer: str | regularizers.Regularizer | None = None,
         gamma_regularizer: str | regularizers.Regularizer | None = None,
+        beta_constraint: str | constraints.ConstraintLike | None = None,
+        gamma_constraint: str | constraints.ConstraintLike | None = None,
+        synchronized: bool = False,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(**options)
@@ -132,10 +155,13 @@ class BatchNormalization(Layer):
         self.moving_variance_initializer = initializers.get(moving_variance_initializer)
         self.beta_regularizer = regularizers.get(beta_regularizer)
         self.gamma_regularizer = regularizers.get(gamma_regularizer)
-        self.beta: Tensor | None = None
-        self.gamma: Tensor | None = None
-        self.moving_mean: Tensor
-        self.moving_variance: Tensor
+        self.beta_constraint = constraints.get(beta_constraint)
+        self.gamma_constraint = constraints.get(gamma_constraint)
+        self.synchronized = bool(synchronized)
+        self.beta: Variable | None = None
+        self.gamma: Variable | None = None
+        self.moving_mean: Variable
+        self.moving_variance: Variable
 
     def build(self, input_shape: Shape) -> None:
         """Make gamma, beta, and the moving averages."""
@@ -143,15 +169,25 @@ class BatchNormalization(Layer):
         size = (int(input_shape[self.axis] or 0),)
         if self.scale:
             self.gamma = self.add_weight(
-                size, self.gamma_initializer, "gamma", regularizer=self.gamma_regularizer
+                size,
+                self.gamma_initializer,
+                regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
+                name="gamma",
             )
         if self.center:
             self.beta = self.add_weight(
-                size, self.beta_initializer, "beta", regularizer=self.beta_regularizer
+                size,
+                self.beta_initializer,
+                regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+                name="beta",
             )
-        self.moving_mean = self.add_weight(size, self.moving_mean_initializer, "moving_mean", False)
+        self.moving_mean = self.add_weight(
+            size, self.moving_mean_initializer, trainable=False, name="moving_mean"
+        )
         self.moving_variance = self.add_weight(
-            size, self.moving_variance_initializer, "moving_variance", False
+            size, self.moving_variance_initializer, trainable=False, name="moving_variance"
         )
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
@@ -163,8 +199,7 @@ class BatchNormalization(Layer):
             axis = self.axis % inputs.ndim
             mean, variance = ops.moments(inputs, tuple(i for i in range(inputs.ndim) if i != axis))
             for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                moving.data *= self.momentum
-                moving.data += (1 - self.momentum) * now.data
+                moving.assign(moving.data * self.momentum + (1 - self.momentum) * now.data)
         return ops.batch_normalization(
             inputs, mean, variance, self.axis, self.beta, self.gamma, self.epsilon
         )
