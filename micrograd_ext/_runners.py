@@ -84,7 +84,7 @@ class Runner:
         return loss
 
     def logs(self) -> Logs:
-        """The numbers so far, the loss last."""
+        """The numbers so far, the loss first."""
         return self.model.results()
 
 

@@ -26,7 +26,7 @@ from ._model_stepper import ModelStepper
 from ._runners import Programs, Runner, make_program
 from ._summary import print_summary
 from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger
-from .layers import InputLayer, Layer, deserialize
+from .layers import InputLayer, Layer, add_class, deserialize
 from .layers.base import Shape, calling
 from .losses import LossFunction
 from .metrics import Mean, Metric, MetricFunction, as_logs
@@ -82,7 +82,6 @@ class Sequential(Layer):
     ) -> None:
         super().__init__(name=name, trainable=trainable)
         self.layers: list[Layer] = []
-        self.input_dtype: np.dtype[Any] = np.dtype(np.float32)
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: LossFunction | None = None
         self.loss_weight = 1.0
@@ -119,6 +118,8 @@ class Sequential(Layer):
             return
         if any(layer.name == other.name for other in self.layers):
             raise ValueError(f"add: the model has a layer called {layer.name!r} already")
+        if not self.layers:
+            layer.input_dtype = self.input_dtype
         first = layer.input_shape if not self.layers else None
         shape = first if self.input_shape is None else self.output_shape
         if shape is not None:
@@ -294,7 +295,7 @@ class Sequential(Layer):
 
     def results(self) -> Logs:
         """What loss and metrics have come to, by name; of metrics of one name, each has its own."""
-        logs: Logs = {}
+        logs: Logs = {"loss": self.loss_tracker.result()}
         times: Counter[str] = Counter()
         for metric in [*self.unweighted_metrics, *self.weighted_metrics]:
             name = metric.name
@@ -303,7 +304,7 @@ class Sequential(Layer):
             times[name] += 1
             name = f"{name}_{times[name] - 1}" if times[name] > 1 else name
             logs |= as_logs(name, metric.result())
-        return logs | {"loss": self.loss_tracker.result()}
+        return logs
 
     @property
     def metrics_names(self) -> list[str]:
@@ -411,7 +412,7 @@ class Sequential(Layer):
                     events.on_train_batch_begin(number)
                     runner.train(first, n, order)
                     if events.follow_training:
-                        events.on_train_batch_end(number, runner.logs())
+                        events.on_train_batch_end(number, _in_order(runner.logs()))
                         if self.stop_training:
                             break
                 logs = runner.logs()
@@ -423,6 +424,7 @@ class Sequential(Layer):
                     spans = _spans(len(checks[0]), test_size, test_steps)
                     found = self._evaluate(tests, spans, events)
                     logs |= {f"val_{name}": value for name, value in found.items()}
+                logs = _in_order(logs)
                 events.on_epoch_end(epoch, logs)
                 if self.stop_training:
                     break
@@ -458,7 +460,7 @@ class Sequential(Layer):
         events = CallbackList(followers, self, {"epochs": 1, "steps": len(spans), "verbose": level})
         runner = self._programs.runner(self, "evaluate", examples, size)
         logs = self._evaluate(runner, spans, events)
-        return logs if return_dict else self._as_list(logs)
+        return _in_order(logs) if return_dict else _as_list(logs)
 
     def train_on_batch(
         self,
@@ -485,7 +487,7 @@ class Sequential(Layer):
             logs = runner.logs()
         finally:
             runner.close()
-        return logs if return_dict else self._as_list(logs)
+        return _in_order(logs) if return_dict else _as_list(logs)
 
     def test_on_batch(
         self,
@@ -773,10 +775,6 @@ class Sequential(Layer):
         if not optimizer.remembers(variables):
             optimizer.build(variables)
 
-    def _as_list(self, logs: Logs) -> float | list[float]:
-        rest = [value for name, value in logs.items() if name != "loss"]
-        return [logs["loss"], *rest] if rest else logs["loss"]
-
     def _prepare(self, caller: str, examples: Examples) -> None:
         """Build the model, if it is not yet, and look at the labels."""
         if not self.built:
@@ -795,11 +793,11 @@ class Sequential(Layer):
                 events.on_test_batch_begin(number)
                 runner.test(first, n)
                 if events.follow_tests:
-                    events.on_test_batch_end(number, runner.logs())
+                    events.on_test_batch_end(number, _in_order(runner.logs()))
             logs = runner.logs()
         finally:
             runner.close()
-        events.on_test_end(logs)
+        events.on_test_end(_in_order(logs))
         return logs
 
     def _predict(
@@ -814,6 +812,9 @@ class Sequential(Layer):
                 events.on_predict_batch_end(number, {"outputs": found[-1]})
         events.on_predict_end()
         return found
+
+
+add_class(Sequential)
 
 
 class Batches:
@@ -905,6 +906,17 @@ def _metrics_of(argument: str, given: Sequence[MetricLike] | None) -> list[Metri
     if isinstance(given, str) or not isinstance(given or (), list | tuple):
         raise TypeError(f"compile: {argument}: expected a list of metrics, got {given!r}")
     return [get_metric(metric) for metric in given or ()]
+
+
+def _in_order(logs: Logs) -> Logs:
+    """As callbacks, and History, are told: by name, as in Keras."""
+    return dict(sorted(logs.items()))
+
+
+def _as_list(logs: Logs) -> float | list[float]:
+    """The loss, then what the metrics have come to; the loss alone if there are none."""
+    values = [*logs.values()]
+    return values if len(values) > 1 else values[0]
 
 
 def _listed(callbacks: Callback | Sequence[Callback] | None) -> Sequence[Callback]:

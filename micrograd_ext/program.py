@@ -662,12 +662,14 @@ def lower(
             forward = len(b.steps)
             dy = b.gradient(x)
         b.part = "backward"
-        first_weight = next((i for i, stage in enumerate(stages) if _weights(stage)), len(stages))
+        trained = {id(weight) for weight in model.trainable_weights}
+        weights = [[w for w in _weights(stage) if id(w) in trained] for stage in stages]
+        first_weight = next((i for i, own in enumerate(weights) if own), len(stages))
         gradient = dy
         for i in range(len(stages) - 1, first_weight - 1, -1):
             b.layers, pullback = pullbacks[i]
             gradient = pullback(gradient, i > first_weight)
-            _update(b, model.optimizer, _weights(stages[i]))
+            _update(b, model.optimizer, weights[i])
     if forward is None:
         forward = len(b.steps)
     return Program(b, inputs, output, labels, dy, forward, loss and softmax and not fused)

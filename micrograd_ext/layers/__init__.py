@@ -44,7 +44,7 @@ __all__ = [
     "serialize",
 ]
 
-_CLASSES = {
+_CLASSES: dict[str, type[Layer]] = {
     kind.__name__: kind
     for kind in (
         Activation,
@@ -64,6 +64,11 @@ _CLASSES = {
         Softmax,
     )
 }
+
+
+def add_class(kind: type[Layer]) -> None:
+    """Let `deserialize` know one more class of this package: that of models."""
+    _CLASSES[kind.__name__] = kind
 
 
 def serialize(layer: Layer) -> dict[str, Any]:

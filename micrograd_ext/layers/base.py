@@ -216,6 +216,7 @@ class Layer(Configured):
 
     Attributes:
         input_shape: that of the inputs that it is built for, with None for the batch.
+        input_dtype: float32, unless an `Input` before it says something else.
         built: whether the weights have been made.
     """
 
@@ -245,6 +246,7 @@ class Layer(Configured):
         self.input_shape: Shape | None = None if input_shape is None else (None, *input_shape)
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.autocast = bool(autocast)
+        self.input_dtype: np.dtype[Any] = np.dtype(np.float32)
         self.built = False
         self._building = False
         self._trainable = bool(trainable)
@@ -342,12 +344,14 @@ class Layer(Configured):
     def _try(self, input_shape: Shape, size: int = 8) -> tuple[int, ...]:
         """The shape of what comes out for zeros."""
         shape = (1, *(size if known is None else known for known in input_shape[1:]))
-        before = self._last_entry
+        layers = [self, *all_layers_in(self)]
+        before = [(layer, layer._added, layer._last_entry) for layer in layers]
         try:
             with no_grad():
-                y: Any = self(np.zeros(shape, np.float32))
-        finally:
-            self._last_entry = before  # losses are those of the call before
+                y: Any = self(np.zeros(shape, self.input_dtype))
+        finally:  # losses stay those of the call before
+            for layer, added, entry in before:
+                layer._added, layer._last_entry = added, entry
         if not isinstance(y, Tensor):
             raise TypeError(f"{self.name}: call: expected it to return a Tensor, got {y!r}")
         return y.shape

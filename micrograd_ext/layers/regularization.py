@@ -62,7 +62,7 @@ class Dropout(SameShape):
             return inputs
         random = _random.generator() if self._random is None else self._random
         kept = random.random(self._noise(inputs.shape), np.float32) >= self.rate
-        scale = 1 / (1 - self.rate) if self.rate < 1 else 0.0
+        scale = 1 / (1 - self.rate) if self.rate < 1 else 1.0
 
         def row(x: Array) -> tuple[Array, Callable[[Array], Array]]:
             # not a product with zeros: what is dropped is 0, also if it is infinite
