@@ -159,6 +159,48 @@ class Configured:
         return f"{type(self).__name__}({arguments})"
 
 
+class Described(Configured):
+    """`Configured`, with what a base class takes for its derived ones, as in Keras.
+
+    A derived class may override `get_config` and add to what this one says; if it does not,
+    `TypeError` says which attribute is missing. `_always` are arguments that are said then, and
+    where `__init__` takes **kwargs; `_never` those that are not.
+    """
+
+    _always: tuple[str, ...] = ()
+    _never: tuple[str, ...] = ()
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make another one like it."""
+        function = type(self).get_config
+        ours = function.__module__.split(".")[0] == __name__.split(".")[0]
+        return self._described(strict=ours)
+
+    def _described(self, strict: bool) -> dict[str, Any]:
+        parameters = inspect.signature(type(self).__init__).parameters.values()
+        named = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        if not strict or any(p.kind is p.VAR_KEYWORD for p in parameters):
+            named += self._always
+        config = {}
+        for name in dict.fromkeys(named):
+            if name == "self" or name in self._never:
+                continue
+            if hasattr(self, name):
+                config[name] = serialize(getattr(self, name))
+            elif strict:
+                raise TypeError(
+                    f"{type(self).__name__}: get_config: expected an attribute {name!r}, as "
+                    "__init__ has an argument of that name; or override get_config"
+                )
+        return config
+
+    def __repr__(self) -> str:
+        """As one would write it, as far as its attributes say."""
+        config = self._described(strict=False)
+        arguments = ", ".join(f"{name}={value!r}" for name, value in config.items())
+        return f"{type(self).__name__}({arguments})"
+
+
 @contextmanager
 def custom_object_scope(custom_objects: Mapping[str, Any] | None) -> Iterator[None]:
     """Within it, classes and functions of one's own are known by these names.
@@ -280,6 +322,23 @@ def _real(value: Any) -> float:
         return float(value) if good else math.nan
     except OverflowError:
         return math.nan
+
+
+def float32_only(what: str, dtype: Any) -> str:
+    """'float32', of None or any name of it; ValueError for another type.
+
+    >>> float32_only("dtype", None)
+    'float32'
+    """
+    try:
+        good = dtype is None or np.dtype(dtype) == np.float32
+    except TypeError:
+        good = False
+    if not good:
+        raise ValueError(
+            f"{what}: expected None or 'float32', in which this package computes, got {dtype!r}"
+        )
+    return "float32"
 
 
 def seed_or_none(value: Any) -> int | None:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -18,8 +18,15 @@ from ._examples import Examples
 from ._fusion import fuse
 from .callbacks import Logs
 from .layers.base import Shape
-from .losses import Loss, reduced
-from .metrics import CategoricalAccuracy, MeanMetricWrapper, accuracy, categorical_accuracy
+from .losses import Counted, Loss, reduced
+from .metrics import (
+    CategoricalAccuracy,
+    MeanMetricWrapper,
+    Metric,
+    accuracy,
+    categorical_accuracy,
+    results,
+)
 from .program import NO_UPDATE, NotLoweredError, Program, lower
 from .tensor import Array, Tensor, no_grad
 
@@ -81,7 +88,7 @@ class Runner:
 
     def logs(self) -> Logs:
         """The means so far."""
-        return {m.name: m.result() for m in (*self.model._metrics, self.model._loss_mean)}
+        return results((*self.model._metrics, self.model._loss_mean))
 
 
 class LayerByLayer(Runner):
@@ -138,7 +145,7 @@ class Lowered(Runner):
         program.feed(*examples)
         # the program counts the loss and these itself; the others are told each batch
         self.counted = [m for m in model._metrics if program.labels is not None and _is_accuracy(m)]
-        self.others = [m for m in model._metrics if m not in self.counted]
+        self.others: list[Metric] = [m for m in model._metrics if m not in self.counted]
         if program.output.shape[1:] == (1,):  # there accuracy asks what is above 0.5
             self.counted, self.others = [], list(model._metrics)
 
@@ -206,30 +213,33 @@ class Lowered(Runner):
         program = self.program
         if program.labels is not None:
             for metric in self.counted:
-                metric._total, metric._count = program.hits, program.seen
-            mean = self.model._loss_mean
-            mean._total, mean._count = program.loss, program.seen
+                metric.set_state(program.hits, program.seen)
+            self.model._loss_mean.set_state(program.loss, program.seen)
         return super().logs()
 
 
 def batch_loss(model: Sequential, y: Array, y_pred: Tensor, weights: Array | None = None) -> Tensor:
     """The mean loss of a batch, each example's by its weight, and what regularizers add."""
     assert model.loss is not None
+    if weights is not None:  # beside losses of more axes, of each example, not of the last axis
+        weights = weights.reshape(len(weights), *[1] * (y_pred.ndim - 2))
     if isinstance(model.loss, Loss):
         each = model.loss(y, y_pred, sample_weight=weights)
     else:
         each = model.loss(y, y_pred)
-        if weights is not None:
-            each = reduced(each, weights, "none")
     if each.shape[:1] not in ((), (len(y),)):
         raise ValueError(f"loss: expected one number, or one per example, got shape {each.shape}")
+    if not isinstance(model.loss, Loss) and (weights is not None or isinstance(each, Counted)):
+        each = reduced(each, weights)
     loss = ops.mean(each)
     for penalty in model.losses:
         loss = loss + penalty
     return loss
 
 
-def _is_accuracy(metric: MeanMetricWrapper) -> bool:
+def _is_accuracy(metric: Metric) -> TypeGuard[MeanMetricWrapper]:
+    if not isinstance(metric, MeanMetricWrapper):
+        return False
     plain = type(metric) in (MeanMetricWrapper, CategoricalAccuracy)
     return plain and metric.fn in (accuracy, categorical_accuracy)
 

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import _keeping, _random, losses, optimizers
+from . import metrics as metrics_module
 from ._examples import Examples, check_labels, examples_for, why_nan
 from ._lookup import custom_object_scope, make, name_of, positive, serialize, whole
 from ._model_stepper import ModelStepper
@@ -20,14 +21,14 @@ from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger
 from .layers import InputLayer, Layer, deserialize
 from .layers.base import Shape, assign, takes_training, unique_name
 from .losses import LossFunction
-from .metrics import Mean, MeanMetricWrapper, MetricFunction
+from .metrics import Mean, MetricFunction
 from .metrics import get as get_metric
 from .program import NotLoweredError, Program
 from .tensor import Array, Tensor, TensorLike
 
 __all__ = ["Sequential", "load_model", "model_from_json", "save_model"]
 
-Metric: TypeAlias = str | MeanMetricWrapper | MetricFunction
+Metric: TypeAlias = str | metrics_module.Metric | MetricFunction
 
 
 class Sequential:
@@ -62,7 +63,7 @@ class Sequential:
         self.optimizer: optimizers.Optimizer | None = None
         self.loss: LossFunction | None = None
         self.run_eagerly = False
-        self._metrics: list[MeanMetricWrapper] = []
+        self._metrics: list[metrics_module.Metric] = []
         self._compiled_with: dict[str, Any] = {}
         self._loss_mean = Mean("loss")
         self.history: History | None = None
