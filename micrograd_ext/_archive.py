@@ -24,7 +24,8 @@ from numpy.lib import format as npy
 from .tensor import Array
 
 FORMAT = "micrograd_ext"
-VERSION = 1
+#: 2: an optimizer's entries are its variables, as Keras counts them; 1: steps, then what it kept.
+VERSION = 2
 
 #: How files of Keras's begin, or what is in them; they are not ours to read.
 HDF5 = b"\x89HDF"
@@ -110,7 +111,10 @@ class Archive:
         arrays: the names of the arrays.
         documents: those of the documents.
         numbers: how many numbers the arrays can hold at most, by the size of the file.
+        version: that of the format.
     """
+
+    version: Any = VERSION
 
     def __init__(self, name: str, archive: zipfile.ZipFile, size: int) -> None:
         self.name, self._archive = name, archive
@@ -168,9 +172,10 @@ def reading(path: str | PathLike[str], kind: str) -> Iterator[Archive]:
                 about = found.document("metadata") if "metadata" in found.documents else None
                 if not isinstance(about, dict) or about.get("format") != FORMAT:
                     raise ValueError("it is none that this package wrote")
-                if about.get("version") != VERSION:
+                found.version = about.get("version")
+                if found.version not in range(1, VERSION + 1):
                     raise ValueError(
-                        f"it is of version {about.get('version')!r} of the format, expected "
+                        f"it is of version {found.version!r} of the format, expected at most "
                         f"{VERSION}: a later micrograd_ext wrote it"
                     )
                 yield found

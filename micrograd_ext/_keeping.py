@@ -13,7 +13,8 @@ import numpy as np
 from . import _archive, _random
 from ._config import VERSION
 from ._lookup import at_least_0, custom_object_scope, find, name_of, whole
-from .layers.base import building_of_at_most, inner_layers, snake
+from ._naming import snake
+from .layers.base import building_of_at_most, inner_layers
 from .tensor import Array, Tensor
 
 if TYPE_CHECKING:
@@ -134,7 +135,26 @@ def _remember(archive: _archive.Archive, optimizer: optimizers.Optimizer) -> Non
     stored = [name for name in archive.arrays if name.startswith("optimizer/")]
     if stored:
         store = {name.removeprefix("optimizer/"): archive.array(name) for name in stored}
+        if archive.version == 1:
+            store = _from_version_1(optimizer, store)
         optimizer.load_own_variables(store)
+
+
+def _from_version_1(optimizer: optimizers.Optimizer, store: dict[str, Array]) -> dict[str, Array]:
+    """What an optimizer's entries of the first version of the format are in the present one.
+
+    There they were the steps taken, then what was kept, variable by variable.
+    """
+    own, kinds = optimizer.variables, optimizer.slots
+    places = {id(variable): i for i, variable in enumerate(own)}
+    if len(store) != 1 + sum(map(len, kinds)):
+        return store  # another optimizer's, which is going to be said
+    found = {str(i): variable.numpy() for i, variable in enumerate(own)}
+    found["0"] = store["0"]
+    in_order = (variable for of_one in zip(*kinds, strict=True) for variable in of_one)
+    for i, variable in enumerate(in_order, 1):
+        found[str(places[id(variable)])] = store[str(i)]
+    return found
 
 
 def load_weights(model: Sequential, path: str | PathLike[str], skip_mismatch: bool) -> None:

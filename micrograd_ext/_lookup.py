@@ -351,15 +351,11 @@ def _real(value: Any) -> float:
         return math.nan
 
 
-def seed_or_none(value: Any) -> int | None:
-    """What starts a random stream: a whole number >= 0, or None for no stream of its own."""
-    return None if value is None else whole("seed", value)
+def float32_only(what: str, dtype: Any) -> str:
+    """'float32', of None or any name of it; ValueError for another type.
 
-
-def float32_only(what: str, dtype: Any) -> None:
-    """Raise ValueError for a dtype that is neither None nor float32, the one that is computed in.
-
-    >>> float32_only("dense", "float32")
+    >>> float32_only("dtype", None)
+    'float32'
     """
     try:
         good = dtype is None or np.dtype(dtype) == np.float32
@@ -367,9 +363,14 @@ def float32_only(what: str, dtype: Any) -> None:
         good = False
     if not good:
         raise ValueError(
-            f"{what}: dtype: expected None or 'float32', in which this package computes, "
-            f"got {dtype!r}"
+            f"{what}: expected None or 'float32', in which this package computes, got {dtype!r}"
         )
+    return "float32"
+
+
+def seed_or_none(value: Any) -> int | None:
+    """What starts a random stream: a whole number >= 0, or None for no stream of its own."""
+    return None if value is None else whole("seed", value)
 
 
 def channels_last_only(what: str, data_format: Any) -> None:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from itertools import chain
 from operator import is_
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -18,23 +18,19 @@ from ._examples import Examples
 from ._fusion import fuse
 from .callbacks import Logs
 from .layers.base import Shape, in_a_row, training_place
-from .losses import Loss, reduced
-from .metrics import CategoricalAccuracy, MeanMetricWrapper, accuracy, categorical_accuracy
+from .losses import Counted, Loss, reduced
+from .metrics import (
+    CategoricalAccuracy,
+    MeanMetricWrapper,
+    Metric,
+    accuracy,
+    categorical_accuracy,
+)
 from .program import NO_UPDATE, NotLoweredError, Program, lower
 from .tensor import Array, Tensor, no_grad
 
 if TYPE_CHECKING:
     from .models import Sequential
-
-
-#: Attributes of an optimizer that change as it works; a program asks for them at every step.
-LIVE = {"iterations", "_rate", "variables", "_state"} | {
-    "beta_1",
-    "beta_2",
-    "epsilon",
-    "momentum",
-    "nesterov",
-}
 
 
 class Runner:
@@ -114,8 +110,9 @@ class LayerByLayer(Runner):
             variable.grad = None
         loss = self.loss(first, n, order, self.outputs(first, n, order, training=True))
         if variables:
-            loss.backward()
-            optimizer.apply([variable.grad for variable in variables])
+            optimizer.scale_loss(loss).backward()
+            reached = [variable for variable in variables if variable.grad is not None]
+            optimizer.apply([variable.grad for variable in reached], reached)
 
     def test(self, first: int, n: int) -> None:
         """See `Runner.test`."""
@@ -160,16 +157,15 @@ class Lowered(Runner):
         program, optimizer = self.program, self.model.optimizer
         assert optimizer is not None
         assert program.parameters is not None
-        update = NO_UPDATE
-        if program.updates:
-            optimizer.iterations += 1
-            update = optimizer.rate(), optimizer.numbers()
+        update = optimizer.fused_step() if program.updates else NO_UPDATE
         program.run(first, n, order, update)
         if program.labels is None:
             y, loss = self._loss_of_outputs(first, n, order)
             loss.backward()
             program.back(n, np.zeros(y.shape) if y.grad is None else y.grad, update)
-        if not program.updates:
+        if program.updates:
+            optimizer.constrain()
+        else:
             optimizer.apply(program.parameters.grads)
         self._tell_others(n)
 
@@ -208,23 +204,24 @@ class Lowered(Runner):
         program = self.program
         if program.labels is not None:
             for metric in self.counted:
-                metric._total, metric._count = program.hits, program.seen
-            mean = self.model.loss_tracker
-            mean._total, mean._count = program.loss, program.seen
+                metric.set_state(program.hits, program.seen)
+            self.model.loss_tracker.set_state(program.loss, program.seen)
         return super().logs()
 
 
 def batch_loss(model: Sequential, y: Array, y_pred: Tensor, weights: Array | None = None) -> Tensor:
     """The mean loss of a batch, each example's by its weight, and what regularizers add."""
     assert model.loss is not None
+    if weights is not None:  # beside losses of more axes, of each example, not of the last axis
+        weights = weights.reshape(len(weights), *[1] * (y_pred.ndim - 2))
     if isinstance(model.loss, Loss):
         each = model.loss(y, y_pred, sample_weight=weights)
     else:
         each = model.loss(y, y_pred)
-        if weights is not None:
-            each = reduced(each, weights, "none")
     if each.shape[:1] not in ((), (len(y),)):
         raise ValueError(f"loss: expected one number, or one per example, got shape {each.shape}")
+    if not isinstance(model.loss, Loss) and (weights is not None or isinstance(each, Counted)):
+        each = reduced(each, weights)
     loss = ops.mean(each)
     if model.loss_weight != 1:
         loss = loss * model.loss_weight
@@ -233,7 +230,9 @@ def batch_loss(model: Sequential, y: Array, y_pred: Tensor, weights: Array | Non
     return loss
 
 
-def _is_accuracy(metric: MeanMetricWrapper) -> bool:
+def _is_accuracy(metric: Metric) -> TypeGuard[MeanMetricWrapper]:
+    if not isinstance(metric, MeanMetricWrapper):
+        return False
     plain = type(metric) in (MeanMetricWrapper, CategoricalAccuracy)
     return plain and metric.fn in (accuracy, categorical_accuracy)
 
@@ -311,6 +310,6 @@ def _key(model: Sequential, purpose: str) -> list[Any]:
     if purpose != "predict":
         key += [model.loss, *getattr(model.loss, "__dict__", {}).values(), model.loss_weight]
     if purpose == "fit":
-        key.append(model.optimizer)
-        key += [value for name, value in vars(model.optimizer).items() if name not in LIVE]
+        assert model.optimizer is not None
+        key += [model.optimizer, *model.optimizer.settings()]
     return key

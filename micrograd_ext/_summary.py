@@ -7,14 +7,12 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ._lookup import positive
-from .optimizers.schedules import LearningRateSchedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from .layers import Layer
     from .models import Sequential
-    from .optimizers import Optimizer
     from .program import Program
     from .tensor import Tensor
 
@@ -91,8 +89,8 @@ def print_summary(
         "Trainable": _numbers(model.trainable_weights),
         "Non-trainable": _numbers(model.non_trainable_weights),
     }
-    if model.optimizer is not None and model.optimizer.variables:
-        counts["Optimizer"] = _numbers_of(model.optimizer)
+    if model.optimizer is not None and model.optimizer.built:
+        counts["Optimizer"] = _numbers(model.optimizer.variables)
     lines = [
         Text.assemble((f" {what} params: ", "bold"), (f"{count:,}", NUMBER), f" ({memory(count)})")
         for what, count in {"Total": sum(counts.values()), **counts}.items()
@@ -140,12 +138,6 @@ def _between(layers: list[Layer], layer_range: Sequence[str] | None) -> list[Lay
 def _numbers(weights: Iterable[Tensor]) -> int:
     """How many numbers they hold; what is there twice counts once."""
     return sum(weight.size for weight in {id(weight): weight for weight in weights}.values())
-
-
-def _numbers_of(optimizer: Optimizer) -> int:
-    """What it remembers: so much of each weight, the steps so far and, if it is one, its rate."""
-    scheduled = isinstance(optimizer._rate, LearningRateSchedule)
-    return optimizer.slots * _numbers(optimizer.variables) + (1 if scheduled else 2)
 
 
 def program_table(program: Program) -> str:

@@ -56,7 +56,7 @@ class Initializer(Configured):
 def _checked(initializer: Initializer, shape: Any, dtype: Any) -> tuple[int, ...]:
     """The shape as a tuple; ValueError for what is none, and for another dtype than float32."""
     what = type(initializer).__name__
-    float32_only(what, dtype)
+    float32_only(f"{what}: dtype", dtype)
     if isinstance(shape, str) or not isinstance(shape, Sequence | np.ndarray):
         raise ValueError(f"{what}: shape: expected sizes such as (3, 4), got {shape!r}")
     return tuple(whole(f"{what}: shape", size) for size in shape)

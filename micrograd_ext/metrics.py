@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
-from . import losses
-from ._lookup import Configured, find, make, named, positive
+from . import initializers, losses
+from ._lookup import (
+    Configured,
+    at_least_0,
+    custom_object_scope,
+    find,
+    finite,
+    float32_only,
+    make,
+    named,
+    positive,
+)
+from ._lookup import serialize as _serialize
+from ._naming import name_for, snake
+from .losses import (
+    binary_crossentropy,
+    categorical_crossentropy,
+    mean_absolute_error,
+    mean_squared_error,
+    same_rank,
+    sparse_categorical_crossentropy,
+    weights_for,
+)
 from .tensor import Array, Tensor, TensorLike, no_grad
+from .variable import Variable
 
 __all__ = [
+    "Accuracy",
     "BinaryAccuracy",
+    "BinaryCrossentropy",
     "CategoricalAccuracy",
+    "CategoricalCrossentropy",
     "Mean",
     "MeanAbsoluteError",
     "MeanMetricWrapper",
@@ -23,17 +48,28 @@ __all__ = [
     "Metric",
     "RootMeanSquaredError",
     "SparseCategoricalAccuracy",
+    "SparseCategoricalCrossentropy",
+    "SparseTopKCategoricalAccuracy",
+    "Sum",
     "TopKCategoricalAccuracy",
     "accuracy",
     "binary_accuracy",
+    "binary_crossentropy",
     "categorical_accuracy",
+    "categorical_crossentropy",
+    "deserialize",
     "get",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "serialize",
     "sparse_categorical_accuracy",
+    "sparse_categorical_crossentropy",
+    "sparse_top_k_categorical_accuracy",
     "top_k_categorical_accuracy",
 ]
 
 #: Labels and predictions of a batch to one number for each example.
-MetricFunction: TypeAlias = Callable[[TensorLike, TensorLike], Array]
+MetricFunction: TypeAlias = Callable[..., Any]
 
 
 def categorical_accuracy(y_true: TensorLike, y_pred: TensorLike) -> Array:
@@ -76,47 +112,64 @@ def accuracy(y_true: TensorLike, y_pred: TensorLike) -> Array:
 
 
 def binary_accuracy(y_true: TensorLike, y_pred: TensorLike, threshold: float = 0.5) -> Array:
-    """The share of the last axis where y_pred > threshold says the same as y_true.
+    """1 where y_pred > threshold says the same as y_true, else 0, element by element.
 
-    y_true, y_pred: of one shape (N, ..., D). Returns (N, ...) float32; ValueError if the shapes
-    disagree.
+    y_true, y_pred: of one shape; an axis of size 1 at the end may be missing in one. Returns
+    float32 of that shape; ValueError if the shapes disagree.
 
-    >>> binary_accuracy([[1, 0]], [[0.7, 0.6]])
-    array([0.5], dtype=float32)
+    >>> binary_accuracy([[1, 0], [1, 1]], [[0.7, 0.6], [0.9, 0.8]])
+    array([[1., 0.],
+           [1., 1.]], dtype=float32)
     """
-    truth, guess = np.asarray(y_true), np.asarray(y_pred)
-    if guess.ndim == truth.ndim + 1 and guess.shape[-1] == 1:
-        truth = truth[..., None]
-    if truth.shape != guess.shape or truth.ndim == 0:
+    truth, guess = _of_one_shape("binary_accuracy", y_true, y_pred)
+    return np.asarray(truth == (guess > float(threshold)), np.float32)
+
+
+def _equal(y_true: TensorLike, y_pred: TensorLike) -> Array:
+    """1 where both are the same number, else 0."""
+    truth, guess = _of_one_shape("accuracy", y_true, y_pred)
+    return np.asarray(truth == guess, np.float32)
+
+
+def _of_one_shape(caller: str, y_true: TensorLike, y_pred: TensorLike) -> tuple[Array, Array]:
+    truth, guess = same_rank(np.asarray(y_true), np.asarray(y_pred))
+    if truth.shape != guess.shape:
         raise ValueError(
-            f"binary_accuracy: y_true: expected the shape of y_pred {guess.shape}, "
-            f"got {truth.shape}"
+            f"{caller}: y_true: expected the shape of y_pred {guess.shape}, got {truth.shape}"
         )
-    return np.asarray((truth == (guess > threshold)).mean(-1), np.float32)
+    return truth, guess
 
 
 def sparse_categorical_accuracy(y_true: TensorLike, y_pred: TensorLike) -> Array:
     """1 where the most probable class is the true one, else 0, for class numbers.
 
     y_true: (N,) or (N, 1). y_pred: (N, classes). Returns (N,) float32; ValueError if the shapes
-    disagree.
+    disagree. Both may have more axes, or, of a single example, no N.
 
     >>> sparse_categorical_accuracy([1, 0], [[0.4, 0.6], [0.3, 0.7]])
     array([1., 0.], dtype=float32)
     """
+    truth, guess = _class_numbers("sparse_categorical_accuracy", y_true, y_pred)
+    return np.asarray(guess.argmax(-1) == truth, np.float32)
+
+
+def _class_numbers(caller: str, y_true: TensorLike, y_pred: TensorLike) -> tuple[Array, Array]:
     truth, guess = np.asarray(y_true), np.asarray(y_pred)
     if truth.ndim == guess.ndim and truth.shape[-1:] == (1,):
         truth = truth[..., 0]
     if guess.ndim == 0 or truth.shape != guess.shape[:-1]:
         raise ValueError(
-            f"sparse_categorical_accuracy: y_true: expected class numbers of shape "
-            f"{guess.shape[:-1]}, got shape {truth.shape}"
+            f"{caller}: y_true: expected class numbers of shape {guess.shape[:-1]}, "
+            f"got shape {truth.shape}"
         )
-    return np.asarray(guess.argmax(-1) == truth, np.float32)
+    return truth, guess
 
 
 def top_k_categorical_accuracy(y_true: TensorLike, y_pred: TensorLike, k: int = 5) -> Array:
     """1 where the true class is among the k most probable ones, else 0, for one-hot labels.
+
+    y_true, y_pred: (N, ..., classes). Returns (N, ...) float32; ValueError if the shapes disagree.
+    A class whose probability is nan is among none.
 
     >>> top_k_categorical_accuracy([[0, 0, 1]], [[0.5, 0.2, 0.3]], k=2)
     array([1.], dtype=float32)
@@ -127,52 +180,175 @@ def top_k_categorical_accuracy(y_true: TensorLike, y_pred: TensorLike, k: int = 
             f"top_k_categorical_accuracy: y_true: expected shape {guess.shape} (one-hot labels), "
             f"got {truth.shape}"
         )
-    of_truth = np.take_along_axis(guess, truth.argmax(-1)[..., None], axis=-1)
-    return np.asarray(((guess > of_truth).sum(-1) < k) & np.isfinite(of_truth[..., 0]), np.float32)
+    return _among_the_first(truth.argmax(-1), guess, k)
 
 
-def _of_loss(loss: Callable[..., Tensor]) -> MetricFunction:
-    """A loss, looked at: the same numbers as an array."""
+def sparse_top_k_categorical_accuracy(
+    y_true: TensorLike, y_pred: TensorLike, k: int = 5, from_sorted_ids: bool = False
+) -> Array:
+    """1 where the true class is among the k most probable ones, else 0, for class numbers.
 
-    def metric(y_true: TensorLike, y_pred: TensorLike) -> Array:
-        with no_grad():
-            return loss(y_true, Tensor(np.asarray(y_pred), requires_grad=False)).data
+    Args:
+        y_true: (N, ...), or (N, ..., 1).
+        y_pred: (N, ..., classes), probabilities.
+        k: how many are looked at.
+        from_sorted_ids: y_pred are class numbers, the most probable first.
 
-    metric.__name__ = getattr(loss, "__name__", "loss")
-    return metric
+    Returns:
+        (N, ...) float32.
+
+    Raises:
+        ValueError: the shapes disagree.
+
+    >>> sparse_top_k_categorical_accuracy([2, 1], [[0.5, 0.2, 0.3], [0.5, 0.2, 0.3]], k=2)
+    array([1., 0.], dtype=float32)
+    """
+    truth, guess = _class_numbers("sparse_top_k_categorical_accuracy", y_true, y_pred)
+    if from_sorted_ids:
+        return np.asarray((guess[..., :k] == truth[..., None]).any(-1), np.float32)
+    return _among_the_first(truth, guess, k)
+
+
+def _among_the_first(classes: Array, guess: Array, k: int) -> Array:
+    """1 where fewer than k classes are more probable than the given one, else 0."""
+    there = (classes >= 0) & (classes < guess.shape[-1])
+    at = np.where(there, classes, 0).astype(np.int64)
+    if guess.shape[-1] == 0:
+        return np.zeros(at.shape, np.float32)
+    its = np.take_along_axis(guess, at[..., None], axis=-1)
+    better = (guess > its).sum(-1)
+    return np.asarray(there & ~np.isnan(its[..., 0]) & (better < k), np.float32)
 
 
 class Metric(Configured):
-    """A mean that is built up a batch at a time."""
+    """What is built up a batch at a time: subclass it, write `update_state` and `result`.
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.reset_state()
+    Args:
+        dtype: None or 'float32'. The numbers of the metrics here are added up in float64.
+        name: what it is called; the class's name, as 'my_metric' or 'my_metric_1', by default.
+
+    >>> class Positives(Metric):
+    ...     def __init__(self, name="positives"):
+    ...         super().__init__(name=name)
+    ...         self.count = self.add_weight(name="count")
+    ...
+    ...     def update_state(self, y_true, y_pred, sample_weight=None):
+    ...         self.count.assign_add((np.asarray(y_pred) > 0.5).sum())
+    ...
+    ...     def result(self):
+    ...         return self.count
+    >>> metric = Positives()
+    >>> metric([0.0, 1.0], [0.7, 0.8]).item()
+    2.0
+    >>> metric.reset_state()
+    >>> metric.result().item()
+    0.0
+    """
+
+    def __init__(self, dtype: npt.DTypeLike | None = None, name: str | None = None) -> None:
+        self.name = name or name_for(self)
+        self._dtype = float32_only("dtype", dtype)
+        self._added: list[Variable] = []
+
+    @property
+    def dtype(self) -> str:
+        """What its result stands for: 'float32'."""
+        return self._dtype
+
+    def add_variable(
+        self,
+        shape: Sequence[int] = (),
+        initializer: Any = None,
+        dtype: npt.DTypeLike | None = None,
+        aggregation: str | None = "sum",
+        name: str | None = None,
+    ) -> Variable:
+        """A `Variable` that `reset_state` sets to 0, not trainable.
+
+        Args:
+            shape: its shape.
+            initializer: what it begins with: a name or function of `initializers`; 0 by default.
+            dtype: float32 by default.
+            aggregation: Keras's, and taken for its sake.
+            name: what it is called.
+        """
+        make_it = initializers.get("zeros" if initializer is None else initializer)
+        added = Variable(make_it, shape, dtype or self._dtype, False, name)
+        self._added.append(added)
+        return added
+
+    def add_weight(
+        self,
+        shape: Sequence[int] = (),
+        initializer: Any = None,
+        dtype: npt.DTypeLike | None = None,
+        name: str | None = None,
+    ) -> Variable:
+        """See `add_variable`."""
+        return self.add_variable(shape, initializer, dtype, name=name)
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Those that were added, those that are attributes, and those of metrics that are."""
+        found = [*self._added]
+        for value in vars(self).values():
+            if isinstance(value, Variable):
+                found.append(value)
+            elif isinstance(value, Metric):
+                found += value.variables
+        return [*{id(variable): variable for variable in found}.values()]
 
     def reset_state(self) -> None:
-        """Forget what was shown."""
-        self._total, self._count = 0.0, 0.0
+        """Forget what was shown: all variables become 0."""
+        for variable in self.variables:
+            variable.data[...] = 0
+
+    def update_state(self, *args: Any, **kwargs: Any) -> Any:
+        """Show it a batch."""
+        raise NotImplementedError(f"{type(self).__name__}.update_state")
+
+    def result(self) -> Any:
+        """What it comes to so far: a number, or a dict of some."""
+        raise NotImplementedError(f"{type(self).__name__}.result")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Show it a batch; what it comes to now."""
+        self.update_state(*args, **kwargs)
+        return self.result()
+
+
+class Sum(Metric):
+    """The sum of numbers, each by its weight.
+
+    >>> total = Sum()
+    >>> total.update_state([1.0, 2.0], sample_weight=[1.0, 10.0])
+    >>> total.result()
+    21.0
+    """
+
+    def __init__(self, name: str | None = "sum", dtype: npt.DTypeLike | None = None) -> None:
+        super().__init__(dtype, name)
+        self.total = self.add_variable(dtype="float64", name="total")
+
+    def update_state(self, values: TensorLike, sample_weight: TensorLike | None = None) -> None:
+        """Show some more numbers."""
+        array = np.asarray(values)
+        if sample_weight is not None:
+            array, weights = weights_for(array.astype(np.float64), sample_weight, "the values")
+            array = array * weights
+        self.total.data += array.sum(dtype=np.float64)
 
     def result(self) -> float:
-        """The mean of all that was shown since the last reset; 0 before anything was."""
-        return self._total / self._count if self._count else 0.0
-
-    def _add(self, values: TensorLike, weight: TensorLike = 1.0) -> None:
-        array, weights = np.asarray(values), np.asarray(weight, np.float64)
-        if weights.ndim > array.ndim and weights.shape[-1:] == (1,):
-            weights = weights[..., 0]
-        if weights.shape != array.shape[: weights.ndim]:
-            raise ValueError(
-                f"{self.name}: sample_weight: expected one for each of the values of shape "
-                f"{array.shape}, got shape {weights.shape}"
-            )
-        weights = weights.reshape(weights.shape + (1,) * (array.ndim - weights.ndim))
-        self._total += float((array * weights).sum(dtype=np.float64))
-        self._count += float(np.broadcast_to(weights, array.shape).sum())
+        """The sum of all that was shown since the last reset."""
+        return float(self.total.data)
 
 
 class Mean(Metric):
     """The mean of numbers.
+
+    Attributes:
+        total, count: `Variable`s, the sum of the examples' means by their weights, and of the
+            weights.
 
     >>> mean = Mean("loss")
     >>> mean.update_state([1.0, 2.0])
@@ -181,16 +357,69 @@ class Mean(Metric):
     3.0
     """
 
-    def __init__(self, name: str = "mean") -> None:
-        super().__init__(name)
+    def __init__(self, name: str | None = "mean", dtype: npt.DTypeLike | None = None) -> None:
+        super().__init__(dtype, name)
+        self.total = self.add_variable(dtype="float64", name="total")
+        self.count = self.add_variable(dtype="float64", name="count")
 
     def update_state(self, values: TensorLike, sample_weight: TensorLike | None = None) -> None:
-        """Show some more numbers, each counting as `sample_weight` of them."""
-        self._add(values, 1.0 if sample_weight is None else sample_weight)
+        """Show some more numbers, each counting as `sample_weight` of them.
+
+        values: (N, ...); each of the N counts the mean of the rest once. sample_weight: a number,
+        one for each of the N, or what is broadcast to the shape of the values.
+        """
+        array = values.data if isinstance(values, Tensor) else np.asarray(values)
+        if sample_weight is not None:
+            counts = getattr(values, "counts", None)
+            total, count = _weighted(array, sample_weight, counts)
+        elif array.size == 0:
+            return
+        else:
+            count = float(len(array)) if array.ndim else 1.0
+            total = float(array.sum(dtype=np.float64)) * (count / array.size)
+        self.total.data += total
+        self.count.data += count
+
+    def set_state(self, total: float, count: float) -> None:
+        """As if numbers of that sum and that many had been shown since the last reset."""
+        self.total.data[...] = total
+        self.count.data[...] = count
+
+    def result(self) -> float:
+        """The mean of all that was shown since the last reset; 0 before anything was."""
+        count = float(self.count.data)
+        return float(self.total.data) / count if count else 0.0
 
 
-class MeanMetricWrapper(Metric):
+def _weighted(array: Array, sample_weight: TensorLike, counts: Array | None) -> tuple[float, float]:
+    """The sum of the values by their weights, and of the weights, each example's on average."""
+    given, weights = np.asarray(sample_weight), None
+    values = array.astype(np.float64)
+    if given.ndim and given.ndim < values.ndim and given.shape == values.shape[: given.ndim]:
+        given = given.reshape(given.shape + (1,) * (values.ndim - given.ndim))  # of each example
+    values, weights = weights_for(values, given, "the values")
+    if counts is not None:  # in Keras, too, only here
+        weights = weights * counts.reshape(values.shape)
+    if not values.ndim and weights.ndim:
+        raise ValueError(
+            f"sample_weight: expected a number beside a single value, got shape {weights.shape}"
+        )
+    share = len(values) / values.size if values.ndim and values.size else 1.0
+    count = np.broadcast_to(weights, values.shape).sum(dtype=np.float64)
+    return float((values * weights).sum(dtype=np.float64)) * share, float(count) * share
+
+
+#: Losses that are means over the last axis: of a batch without one, each number is an example.
+_MEANS = (binary_crossentropy, mean_absolute_error, mean_squared_error)
+
+
+class MeanMetricWrapper(Mean):
     """The mean over examples of a function of labels and predictions.
+
+    Args:
+        fn: (y_true, y_pred, **kwargs) -> numbers, (N, ...).
+        name, dtype: see `Metric`.
+        kwargs: what else fn is given.
 
     >>> metric = MeanMetricWrapper(lambda y_true, y_pred: abs(y_true - y_pred), "distance")
     >>> metric.update_state(np.array([1.0, 2.0]), np.array([1.0, 3.0]))
@@ -198,26 +427,70 @@ class MeanMetricWrapper(Metric):
     0.5
     """
 
-    def __init__(self, fn: MetricFunction, name: str | None = None) -> None:
-        super().__init__(name or str(getattr(fn, "__name__", type(fn).__name__)))
-        self.fn = fn
+    def __init__(
+        self,
+        fn: MetricFunction,
+        name: str | None = None,
+        dtype: npt.DTypeLike | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name, dtype)
+        if not callable(fn):
+            raise TypeError(f"fn: expected a function of labels and predictions, got {fn!r}")
+        self.fn, self._fn_kwargs = fn, kwargs
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make another one like it."""
+        return {**super().get_config(), **_serialize(self._fn_kwargs)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Any:
         """Another one, of what `get_config` returned."""
-        function = config.get("fn")
-        if isinstance(function, str):
-            config = {**config, "fn": find("fn", _NAMES, function)}
+        if isinstance(config.get("fn"), str):
+            config = {**config, "fn": find("fn", _NAMES, config["fn"])}
         return cls(**config)
 
-    def update_state(
+    def update_state(  # type: ignore[override]
         self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None
     ) -> None:
         """Show a batch's labels and predictions, each example counting as its weight says."""
-        self._add(self.fn(y_true, y_pred), 1.0 if sample_weight is None else sample_weight)
+        if any(self.fn is mean for mean in _MEANS) and np.ndim(y_pred) == 1:
+            y_true, y_pred = _column(y_true), _column(y_pred)
+        with no_grad():
+            values = self.fn(y_true, y_pred, **self._fn_kwargs)
+        super().update_state(values, sample_weight)
 
 
-class CategoricalAccuracy(MeanMetricWrapper):
+def _column(x: TensorLike) -> Array:
+    """One number to an example."""
+    array = np.asarray(x)
+    return array[:, None] if array.ndim == 1 else array
+
+
+class _Named(MeanMetricWrapper):
+    """What has a function of its own: its configuration need not say which."""
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make another one like it."""
+        return Mean.get_config(self)
+
+
+class Accuracy(_Named):
+    """How often y_pred is exactly y_true.
+
+    By the name 'accuracy', `compile` understands the function `accuracy`, as in Keras.
+
+    >>> metric = Accuracy()
+    >>> metric.update_state([[1], [2], [3], [4]], [[0], [2], [3], [4]])
+    >>> metric.result()
+    0.75
+    """
+
+    def __init__(self, name: str | None = "accuracy", dtype: npt.DTypeLike | None = None) -> None:
+        super().__init__(_equal, name, dtype)
+
+
+class CategoricalAccuracy(_Named):
     """How often the most probable class is the true one, for one-hot labels.
 
     >>> metric = CategoricalAccuracy()
@@ -226,11 +499,13 @@ class CategoricalAccuracy(MeanMetricWrapper):
     0.5
     """
 
-    def __init__(self, name: str = "categorical_accuracy") -> None:
-        super().__init__(categorical_accuracy, name)
+    def __init__(
+        self, name: str | None = "categorical_accuracy", dtype: npt.DTypeLike | None = None
+    ) -> None:
+        super().__init__(categorical_accuracy, name, dtype)
 
 
-class SparseCategoricalAccuracy(MeanMetricWrapper):
+class SparseCategoricalAccuracy(_Named):
     """How often the most probable class is the true one, for class numbers.
 
     >>> metric = SparseCategoricalAccuracy()
@@ -239,11 +514,13 @@ class SparseCategoricalAccuracy(MeanMetricWrapper):
     0.5
     """
 
-    def __init__(self, name: str = "sparse_categorical_accuracy") -> None:
-        super().__init__(sparse_categorical_accuracy, name)
+    def __init__(
+        self, name: str | None = "sparse_categorical_accuracy", dtype: npt.DTypeLike | None = None
+    ) -> None:
+        super().__init__(sparse_categorical_accuracy, name, dtype)
 
 
-class BinaryAccuracy(MeanMetricWrapper):
+class BinaryAccuracy(_Named):
     """How often y_pred > threshold says the same as y_true.
 
     >>> metric = BinaryAccuracy(threshold=0.65)
@@ -252,12 +529,17 @@ class BinaryAccuracy(MeanMetricWrapper):
     1.0
     """
 
-    def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
-        super().__init__(partial(binary_accuracy, threshold=threshold), name)
-        self.threshold = threshold
+    def __init__(
+        self,
+        name: str | None = "binary_accuracy",
+        dtype: npt.DTypeLike | None = None,
+        threshold: float = 0.5,
+    ) -> None:
+        self.threshold = finite("threshold", threshold)
+        super().__init__(binary_accuracy, name, dtype, threshold=self.threshold)
 
 
-class TopKCategoricalAccuracy(MeanMetricWrapper):
+class TopKCategoricalAccuracy(_Named):
     """How often the true class is among the k most probable ones, for one-hot labels.
 
     >>> metric = TopKCategoricalAccuracy(k=2)
@@ -266,12 +548,46 @@ class TopKCategoricalAccuracy(MeanMetricWrapper):
     1.0
     """
 
-    def __init__(self, k: int = 5, name: str = "top_k_categorical_accuracy") -> None:
-        super().__init__(partial(top_k_categorical_accuracy, k=positive("k", k)), name)
-        self.k = k
+    def __init__(
+        self,
+        k: int = 5,
+        name: str | None = "top_k_categorical_accuracy",
+        dtype: npt.DTypeLike | None = None,
+    ) -> None:
+        self.k = positive("k", k)
+        super().__init__(top_k_categorical_accuracy, name, dtype, k=self.k)
 
 
-class MeanSquaredError(MeanMetricWrapper):
+class SparseTopKCategoricalAccuracy(_Named):
+    """How often the true class is among the k most probable ones, for class numbers.
+
+    from_sorted_ids: y_pred are class numbers, the most probable first.
+
+    >>> metric = SparseTopKCategoricalAccuracy(k=2)
+    >>> metric.update_state([2], [[0.5, 0.2, 0.3]])
+    >>> metric.result()
+    1.0
+    """
+
+    def __init__(
+        self,
+        k: int = 5,
+        name: str | None = "sparse_top_k_categorical_accuracy",
+        dtype: npt.DTypeLike | None = None,
+        from_sorted_ids: bool = False,
+    ) -> None:
+        self.k = positive("k", k)
+        self.from_sorted_ids = bool(from_sorted_ids)
+        super().__init__(
+            sparse_top_k_categorical_accuracy,
+            name,
+            dtype,
+            k=self.k,
+            from_sorted_ids=self.from_sorted_ids,
+        )
+
+
+class MeanSquaredError(_Named):
     """The mean of (y_true - y_pred)**2.
 
     >>> metric = MeanSquaredError()
@@ -280,12 +596,14 @@ class MeanSquaredError(MeanMetricWrapper):
     2.0
     """
 
-    def __init__(self, name: str = "mean_squared_error") -> None:
-        super().__init__(_of_loss(losses.mean_squared_error), name)
+    def __init__(
+        self, name: str | None = "mean_squared_error", dtype: npt.DTypeLike | None = None
+    ) -> None:
+        super().__init__(mean_squared_error, name, dtype)
 
 
-class RootMeanSquaredError(MeanSquaredError):
-    """The root of the mean of (y_true - y_pred)**2.
+class RootMeanSquaredError(Mean):
+    """The root of the mean of (y_true - y_pred)**2; weights may be given for each element.
 
     >>> metric = RootMeanSquaredError()
     >>> metric.update_state([[0.0], [1.0]], [[2.0], [3.0]])
@@ -293,15 +611,25 @@ class RootMeanSquaredError(MeanSquaredError):
     2.0
     """
 
-    def __init__(self, name: str = "root_mean_squared_error") -> None:
-        super().__init__(name)
+    def __init__(
+        self, name: str | None = "root_mean_squared_error", dtype: npt.DTypeLike | None = None
+    ) -> None:
+        super().__init__(name, dtype)
+
+    def update_state(  # type: ignore[override]
+        self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None
+    ) -> None:
+        """Show a batch's labels and predictions."""
+        truth, guess = _of_one_shape(self.name, y_true, y_pred)
+        difference = truth.astype(np.float64) - guess
+        super().update_state(np.square(difference), sample_weight)
 
     def result(self) -> float:
         """The root of the mean of all that was shown since the last reset."""
         return math.sqrt(super().result())
 
 
-class MeanAbsoluteError(MeanMetricWrapper):
+class MeanAbsoluteError(_Named):
     """The mean of |y_true - y_pred|.
 
     >>> metric = MeanAbsoluteError()
@@ -310,8 +638,94 @@ class MeanAbsoluteError(MeanMetricWrapper):
     1.0
     """
 
-    def __init__(self, name: str = "mean_absolute_error") -> None:
-        super().__init__(_of_loss(losses.mean_absolute_error), name)
+    def __init__(
+        self, name: str | None = "mean_absolute_error", dtype: npt.DTypeLike | None = None
+    ) -> None:
+        super().__init__(mean_absolute_error, name, dtype)
+
+
+class BinaryCrossentropy(_Named):
+    """The mean of `binary_crossentropy`.
+
+    >>> metric = BinaryCrossentropy(from_logits=True)
+    >>> round(metric([[1.0]], [[0.0]]), 6)
+    0.693147
+    """
+
+    def __init__(
+        self,
+        name: str | None = "binary_crossentropy",
+        dtype: npt.DTypeLike | None = None,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+    ) -> None:
+        self.from_logits = from_logits
+        self.label_smoothing = at_least_0("label_smoothing", label_smoothing, 1)
+        super().__init__(
+            binary_crossentropy,
+            name,
+            dtype,
+            from_logits=from_logits,
+            label_smoothing=self.label_smoothing,
+        )
+
+
+class CategoricalCrossentropy(_Named):
+    """The mean of `categorical_crossentropy`.
+
+    >>> metric = CategoricalCrossentropy()
+    >>> round(metric([[0.0, 1.0]], [[0.5, 0.5]]), 6)
+    0.693147
+    """
+
+    def __init__(
+        self,
+        name: str | None = "categorical_crossentropy",
+        dtype: npt.DTypeLike | None = None,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+    ) -> None:
+        self.from_logits, self.axis = from_logits, axis
+        self.label_smoothing = at_least_0("label_smoothing", label_smoothing, 1)
+        super().__init__(
+            categorical_crossentropy,
+            name,
+            dtype,
+            from_logits=from_logits,
+            label_smoothing=self.label_smoothing,
+            axis=axis,
+        )
+
+
+class SparseCategoricalCrossentropy(_Named):
+    """The mean of `sparse_categorical_crossentropy`.
+
+    As in Keras, examples of `ignore_class` are among those that the mean is of, with a loss of 0,
+    unless there are weights; then they are left out.
+
+    >>> metric = SparseCategoricalCrossentropy()
+    >>> round(metric([0], [[0.75, 0.25]]), 6)
+    0.287682
+    """
+
+    def __init__(
+        self,
+        name: str | None = "sparse_categorical_crossentropy",
+        dtype: npt.DTypeLike | None = None,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        axis: int = -1,
+    ) -> None:
+        self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
+        super().__init__(
+            sparse_categorical_crossentropy,
+            name,
+            dtype,
+            from_logits=from_logits,
+            ignore_class=ignore_class,
+            axis=axis,
+        )
 
 
 _NAMES: dict[str, MetricFunction] = named(
@@ -321,43 +735,84 @@ _NAMES: dict[str, MetricFunction] = named(
         "binary_accuracy": binary_accuracy,
         "categorical_accuracy": categorical_accuracy,
         "sparse_categorical_accuracy": sparse_categorical_accuracy,
+        "sparse_top_k_categorical_accuracy": sparse_top_k_categorical_accuracy,
         "top_k_categorical_accuracy": top_k_categorical_accuracy,
-        **{name: _of_loss(loss) for name, loss in losses.FUNCTIONS.items()},
+        **losses.FUNCTIONS,
     }
 )
-_CLASSES = {
-    kind.__name__: kind
-    for kind in (
-        BinaryAccuracy,
-        CategoricalAccuracy,
-        MeanAbsoluteError,
-        MeanMetricWrapper,
-        MeanSquaredError,
-        RootMeanSquaredError,
-        SparseCategoricalAccuracy,
-        TopKCategoricalAccuracy,
-    )
-}
+_KINDS = (
+    Accuracy,
+    BinaryAccuracy,
+    BinaryCrossentropy,
+    CategoricalAccuracy,
+    CategoricalCrossentropy,
+    Mean,
+    MeanAbsoluteError,
+    MeanMetricWrapper,
+    MeanSquaredError,
+    RootMeanSquaredError,
+    SparseCategoricalAccuracy,
+    SparseCategoricalCrossentropy,
+    SparseTopKCategoricalAccuracy,
+    Sum,
+    TopKCategoricalAccuracy,
+)
+_CLASSES = {kind.__name__: kind for kind in _KINDS}
+#: Also by their names in lower case, where no function has that.
+_CLASSES |= {snake(kind.__name__): kind for kind in _KINDS if snake(kind.__name__) not in _NAMES}
 
 
 def get(identifier: Any) -> Metric:
     """The metric of that name, which becomes its key in the history; or of that function.
+
+    A Metric is returned as it is; of a class, an object is made.
 
     >>> get("accuracy").name
     'accuracy'
     """
     if isinstance(identifier, Metric):
         return identifier
+    if isinstance(identifier, type) and issubclass(identifier, Metric):
+        return identifier()
     if callable(identifier):
-        return MeanMetricWrapper(identifier)
+        return MeanMetricWrapper(identifier, losses.name_of(identifier))
     if not isinstance(identifier, str) or identifier in _CLASSES:
-        made: MeanMetricWrapper = make("metric", _CLASSES, identifier)
-        return made
-    return MeanMetricWrapper(find("metric", _NAMES, identifier), identifier.rpartition(">")[2])
+        found = make("metric", _CLASSES, identifier)
+        return found if isinstance(found, Metric) else get(found)
+    function = find("metric", _NAMES, identifier)
+    if isinstance(function, type):
+        return get(function)
+    return MeanMetricWrapper(function, identifier.rpartition(">")[2])
 
 
-def as_logs(name: str, result: Any) -> dict[str, float]:
-    """What a metric has come to, as plain numbers by name."""
-    if isinstance(result, Mapping):
-        return {str(key): float(value) for key, value in result.items()}
-    return {name: float(result)}
+def serialize(metric: Any) -> Any:
+    """A metric as JSON can hold it: by class and configuration, a function by its name.
+
+    >>> serialize(Mean("loss"))
+    {'class_name': 'Mean', 'config': {'name': 'loss', 'dtype': 'float32'}}
+    """
+    return _serialize(metric)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Metric:
+    """The metric of what `serialize` returned.
+
+    custom_objects: name -> class or function of one's own that it may be.
+
+    >>> deserialize({"class_name": "TopKCategoricalAccuracy", "config": {"k": 2}}).k
+    2
+    """
+    with custom_object_scope(custom_objects):
+        return get(config)
+
+
+def as_number(value: Any) -> Any:
+    """A result as logs hold it: a float, if it is one number in whatever form; else as it is.
+
+    >>> as_number(np.float32(0.5)), as_number(Tensor([2.0]))
+    (0.5, 2.0)
+    """
+    try:
+        return float(value.data.item() if isinstance(value, Tensor) else value)
+    except (TypeError, ValueError):
+        return value

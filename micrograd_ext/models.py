@@ -29,7 +29,7 @@ from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger
 from .layers import InputLayer, Layer, add_class, deserialize
 from .layers.base import Shape, calling
 from .losses import LossFunction
-from .metrics import Mean, Metric, MetricFunction, as_logs
+from .metrics import Mean, Metric, MetricFunction, as_number
 from .metrics import get as get_metric
 from .program import NotLoweredError, Program
 from .tensor import Array, Tensor, TensorLike
@@ -303,7 +303,9 @@ class Sequential(Layer):
                 name = f"weighted_{name}"
             times[name] += 1
             name = f"{name}_{times[name] - 1}" if times[name] > 1 else name
-            logs |= as_logs(name, metric.result())
+            result = metric.result()
+            entries = result if isinstance(result, Mapping) else {name: result}
+            logs |= {each: as_number(value) for each, value in entries.items()}
         return logs
 
     @property
@@ -430,6 +432,7 @@ class Sequential(Layer):
                     break
         finally:
             runner.close()
+            optimizer.finalize_variable_values(self.trainable_weights)
             events.on_train_end(logs)
         return history
 

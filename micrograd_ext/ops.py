@@ -20,14 +20,17 @@ from . import _kernels
 from ._lookup import axis_of, pair, positive
 from .tensor import Array, Axis, Tensor, TensorLike, apply, op
 
-Result = tuple[Any, Callable[[Array], Array]]
-Result2 = tuple[Any, Callable[[Array], Array], Callable[[Array], Array]]
+Pullback = Callable[[Array], Array]
+Result = tuple[Any, Pullback]
+Result2 = tuple[Any, Pullback, Pullback]
+
 
 __all__ = [
     "absolute",
     "add",
     "average_pool2d",
     "batch_normalization",
+    "binary_crossentropy",
     "broadcast_to",
     "cast",
     "clip",
@@ -41,6 +44,7 @@ __all__ = [
     "getitem",
     "leaky_relu",
     "log",
+    "log_sigmoid",
     "log_softmax",
     "matmul",
     "max",
@@ -58,6 +62,7 @@ __all__ = [
     "sigmoid",
     "sin",
     "softmax",
+    "softplus",
     "sqrt",
     "square",
     "squeeze",
@@ -69,6 +74,12 @@ __all__ = [
     "var",
     "where",
 ]
+
+
+def _silently() -> np.errstate:
+    """Without numpy's warnings: what is infinite or no number there has to be."""
+    return np.errstate(divide="ignore", over="ignore", invalid="ignore")
+
 
 # ---------------------------------------------------------------------------- arithmetic
 
@@ -111,7 +122,7 @@ def divide(x1: TensorLike, x2: TensorLike, /) -> Result2:
     array([0.5, 1.5], dtype=float32)
     """
     y = x1 / x2
-    return y, lambda g: g / x2, lambda g: -g * y / x2
+    return y, _silently()(lambda g: g / x2), _silently()(lambda g: -g * y / x2)
 
 
 @op("**")
@@ -127,13 +138,13 @@ def power(x1: TensorLike, x2: TensorLike, /) -> Result2:
     """
     y = x1**x2
 
-    def dx1(g: Array) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):  # 0 ** -1 where x2 is 0
-            return np.where(x2 == 0, 0, g * x2 * x1 ** (x2 - 1))
+    @_silently()
+    def dx1(g: Array) -> Array:  # 0 ** -1 where x2 is 0
+        return np.where(x2 == 0, 0, g * x2 * x1 ** (x2 - 1))
 
-    def dx2(g: Array) -> Array:
-        with np.errstate(divide="ignore", invalid="ignore"):  # log of 0 and of negative numbers
-            return np.where((x1 == 0) & (x2 >= 0), 0, g * y * np.log(x1))
+    @_silently()
+    def dx2(g: Array) -> Array:  # log of 0 and of negative numbers
+        return np.where((x1 == 0) & (x2 >= 0), 0, g * y * np.log(x1))
 
     return y, dx1, dx2
 
@@ -165,7 +176,8 @@ def square(x: TensorLike, /) -> Result:
     >>> square(Tensor([-3.0])).data
     array([9.], dtype=float32)
     """
-    return x * x, lambda g: g * 2 * x
+    with _silently():
+        return x * x, _silently()(lambda g: g * 2 * x)
 
 
 @op("matmul")
@@ -206,12 +218,13 @@ def _product(a: Array, b: Array) -> Array:
 
 @op("exp")
 def exp(x: TensorLike, /) -> Result:
-    """e ** x.
+    """e ** x; inf where that is too large for the type.
 
-    >>> exp(Tensor([0.0])).data
-    array([1.], dtype=float32)
+    >>> exp(Tensor([0.0, 1000.0])).data
+    array([ 1., inf], dtype=float32)
     """
-    y = np.exp(x)
+    with _silently():
+        y = np.exp(x)
     return y, lambda g: g * y
 
 
@@ -222,18 +235,18 @@ def log(x: TensorLike, /) -> Result:
     >>> log(Tensor([1.0])).data
     array([0.], dtype=float32)
     """
-    return np.log(x), lambda g: g / x
+    return np.log(x), _silently()(lambda g: g / x)
 
 
 @op("sqrt")
 def sqrt(x: TensorLike, /) -> Result:
-    """Square root; of a negative number nan, with numpy's warning.
+    """Square root; of a negative number nan, with numpy's warning. The derivative at 0 is inf.
 
     >>> sqrt(Tensor([9.0])).data
     array([3.], dtype=float32)
     """
     y = np.sqrt(x)
-    return y, lambda g: g / (2 * y)
+    return y, _silently()(lambda g: g / (2 * y))
 
 
 @op("sin")
@@ -346,13 +359,39 @@ def sigmoid(x: TensorLike, /) -> Result:
 
 @op("tanh")
 def tanh(x: TensorLike, /) -> Result:
-    """Hyperbolic tangent; derivative 1 - y ** 2.
+    """Hyperbolic tangent; derivative 1 - y ** 2, exact where y is 1 to rounding, too.
 
     >>> tanh(Tensor([0.0, 1000.0])).data
     array([0., 1.], dtype=float32)
     """
-    y = np.tanh(x)
-    return y, lambda g: g * (1 - y * y)
+
+    def dx(g: Array) -> Any:
+        z = np.exp(-2 * np.abs(x))
+        return g * 4 * z / np.square(1 + z)
+
+    return np.tanh(x), dx
+
+
+@op("softplus")
+def softplus(x: TensorLike, /) -> Result:
+    """log(1 + e ** x), exact at both ends; derivative `sigmoid`.
+
+    >>> softplus(Tensor([0.0, 1000.0, -1000.0])).data
+    array([6.931472e-01, 1.000000e+03, 0.000000e+00], dtype=float32)
+    """
+    z = np.exp(-np.abs(x))
+    return np.maximum(x, 0) + np.log1p(z), lambda g: g * np.where(x < 0, z, 1) / (1 + z)
+
+
+@op("log_sigmoid")
+def log_sigmoid(x: TensorLike, /) -> Result:
+    """log(sigmoid(x)), exact at both ends: finite where sigmoid itself would be 0.
+
+    >>> log_sigmoid(Tensor([0.0, 1000.0, -1000.0])).data
+    array([-6.931472e-01,  0.000000e+00, -1.000000e+03], dtype=float32)
+    """
+    z = np.exp(-np.abs(x))
+    return np.minimum(x, 0) - np.log1p(z), lambda g: g * np.where(x > 0, z, 1) / (1 + z)
 
 
 def softmax(x: TensorLike, axis: int | tuple[int, ...] = -1) -> Tensor:
@@ -366,9 +405,16 @@ def softmax(x: TensorLike, axis: int | tuple[int, ...] = -1) -> Tensor:
     """
 
     def row(x: Array) -> Result:
-        y = np.exp(x - x.max(axes, keepdims=True))
-        y /= y.sum(axes, keepdims=True)
-        return y, lambda g: y * (g - (g * y).sum(axes, keepdims=True))
+        with _silently():  # of inf beside other numbers, nan
+            y = np.exp(x - x.max(axes, keepdims=True))
+            y /= y.sum(axes, keepdims=True)
+
+        def dx(g: Array) -> Any:
+            first = y == y.max(axes, keepdims=True)
+            rest = _beside(first, y, axes) * first + (1 - y) * ~first  # exact where y is about 1
+            return y * (g * rest - ((g * y).sum(axes, keepdims=True) - g * y))
+
+        return y, dx
 
     x = x if isinstance(x, Tensor) else Tensor(x, requires_grad=False)
     axes = _axes(x.shape or (1,), axis)[: x.ndim]  # a number may have an axis, as numpy has it
@@ -381,15 +427,82 @@ def softmax(x: TensorLike, axis: int | tuple[int, ...] = -1) -> Tensor:
 
 @op("log_softmax")
 def log_softmax(x: TensorLike, /, axis: int | tuple[int, ...] = -1) -> Result:
-    """log(softmax(x)), finite where softmax itself would be 0.
+    """log(softmax(x)), finite where softmax itself would be 0; -inf stays out and remains -inf.
 
     >>> log_softmax(Tensor([0.0, -1000.0])).data
     array([    0., -1000.], dtype=float32)
     """
     axes = _axes(x.shape or (1,), axis)[: x.ndim]
-    y = x - x.max(axes, keepdims=True)
-    y -= np.log(np.exp(y).sum(axes, keepdims=True))
-    return y, lambda g: g - np.exp(y) * g.sum(axes, keepdims=True)
+    with _silently():  # of inf beside other numbers, nan
+        largest = x.max(axes, keepdims=True)
+        y = x - largest
+        y -= np.log1p(_beside(x == largest, np.exp(y), axes))
+
+    def dx(g: Array) -> Any:  # g - p sum(g), of which what is left of 1 - p is not rounded away
+        return -g * np.expm1(y) - np.exp(y) * (g.sum(axes, keepdims=True) - g)
+
+    return y, dx
+
+
+def _beside(first: Array, y: Array, axes: tuple[int, ...]) -> Array:
+    """The sum of all but one of the largest, which are those that `first` says, along axes."""
+    more = first.sum(axes, y.dtype, keepdims=True) - 1
+    found: Array = (y * ~first).sum(axes, keepdims=True) + more * (y * first).max(
+        axes, keepdims=True
+    )
+    return found
+
+
+# ---------------------------------------------------------------------------- losses
+
+EPSILON = 1e-7  # probabilities are kept this far from 0 and 1, as in Keras
+
+
+@op("binary_crossentropy")
+def binary_crossentropy(
+    target: TensorLike, output: TensorLike, /, from_logits: bool = False
+) -> Result2:
+    """-(t log(p) + (1 - t) log(1 - p)), element by element, t the target, p the probability.
+
+    target: of any shape, usually from 0 to 1. output: of the same shape, p, which is kept within
+    1e-7 of 0 and 1; with from_logits what one would give to `sigmoid` to have p, and then the
+    value, and the gradient sigmoid(output) - target, are exact for any number. Raises ValueError
+    if the shapes disagree.
+
+    >>> binary_crossentropy([1.0, 0.0], Tensor([0.5, 0.5])).data
+    array([0.6931472, 0.6931472], dtype=float32)
+    >>> binary_crossentropy([1.0, 0.0], Tensor([20.0, 1000.0]), from_logits=True).data
+    array([2.0611537e-09, 1.0000000e+03], dtype=float32)
+    """
+    t = target
+    if t.shape != output.shape:
+        raise ValueError(
+            f"binary_crossentropy: target: expected the shape of output {output.shape}, "
+            f"got {t.shape}"
+        )
+    if not from_logits:
+        low, high = EPSILON, 1 - EPSILON
+        p = np.clip(output, low, high)
+        outside = (output < low) | (output > high)
+        y = -(t * np.log(p) + (1 - t) * np.log1p(-p))
+        return (
+            y,
+            lambda g: g * (np.log1p(-p) - np.log(p)),
+            lambda g: np.where(outside, 0, g * ((1 - t) / (1 - p) - t / p)),
+        )
+    x = output
+    size = np.abs(x)
+    z = np.exp(-size)
+    slope = np.where(x < 0, t, 1 - t)  # far out it is slope |x|, which is 0 for a slope of 0
+    with _silently():
+        y = np.where((slope == 0) & np.isinf(x), 0, slope * size) + np.log1p(z)
+
+    def dx(g: Array) -> Any:
+        near = 0.5 * np.tanh(0.5 * x) + (0.5 - t)  # sigmoid is 0.5 + tanh(x / 2) / 2
+        tail = z / (1 + z)
+        return g * np.where(size < 1, near, np.where(x < 0, tail - t, 1 - t - tail))
+
+    return y, lambda g: -g * x, dx
 
 
 # ---------------------------------------------------------------------------- reductions
@@ -440,7 +553,8 @@ def var(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     >>> var(Tensor([1.0, 3.0])).item()
     1.0
     """
-    return mean(square(subtract(x, mean(x, axis, True))), axis, keepdims)
+    with _silently():  # of what has inf in it, nan
+        return mean(square(subtract(x, mean(x, axis, True))), axis, keepdims)
 
 
 def moments(x: TensorLike, axes: Axis, keepdims: bool = False) -> tuple[Tensor, Tensor]:
@@ -793,7 +907,7 @@ def _dilated_conv2d(
     def seen(at: tuple[slice, ...]) -> Array:
         return padded[at].reshape(n * oh * ow, -1)
 
-    y = builtins.sum(_product(seen(at), kernel[i, j]) for i, j, at in places)
+    y: Any = builtins.sum(_product(seen(at), kernel[i, j]) for i, j, at in places)
 
     def dx(g: Array) -> Array:
         sent = np.zeros(padded.shape, g.dtype)
@@ -807,12 +921,12 @@ def _dilated_conv2d(
         return found
 
     def dw(g: Array) -> Array:
-        sent = np.empty_like(kernel)
+        sent: Array = np.empty_like(kernel)
         for i, j, at in places:
             sent[i, j] = _product(seen(at).T, g.reshape(n * oh * ow, -1))
         return sent
 
-    return np.reshape(y, (n, oh, ow, kernel.shape[3])), dx, dw
+    return y.reshape(n, oh, ow, kernel.shape[3]), dx, dw
 
 
 def conv2d_relu_pool(

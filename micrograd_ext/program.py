@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -35,6 +36,7 @@ from .layers import (
 from .layers.base import Shape, in_a_row
 from .layers.convolution import windows
 from .tensor import Array, Tensor
+from .variable import Variable
 
 if TYPE_CHECKING:
     from .models import Sequential
@@ -130,12 +132,11 @@ class Parameters:
         self.variables, self.optimizer = list(variables), optimizer
         sizes = [-(-v.size // ALIGNMENT) * ALIGNMENT for v in self.variables]
         self._starts = np.cumsum([0, *sizes]).tolist()
-        self.values, self.gradients, *self.slots = (
-            aligned(self._starts[-1]) for _ in range(2 + optimizer.slots)
-        )
-        self._state: Any = None  # the optimizer's list, as it was adopted
+        self.values, self.gradients = (aligned(self._starts[-1]) for _ in range(2))
+        self.slots = [aligned(self._starts[-1]) for _ in optimizer.fused_slots()]
+        self._kept: list[list[Variable]] = []  # the optimizer's slots, as they were adopted
         self._weights = list(self._views(self.values))
-        self._memory = list(zip(*map(self._views, self.slots), strict=True))
+        self._memory = [list(self._views(flat)) for flat in self.slots]
         self.grads = list(self._views(self.gradients))
         self.of = {
             id(v): (w, g) for v, w, g in zip(variables, self._weights, self.grads, strict=True)
@@ -161,8 +162,11 @@ class Parameters:
     @property
     def adopted(self) -> bool:
         """Whether Tensors and optimizer still use the flat arrays."""
-        return self._state is self.optimizer._state and all(
-            v.data is view for v, view in zip(self.variables, self._weights, strict=True)
+        kept = self.optimizer.fused_slots()
+        return (
+            len(kept) == len(self._kept)
+            and all(map(is_, kept, self._kept))
+            and all(v.data is view for v, view in zip(self.variables, self._weights, strict=True))
         )
 
     def adopt(self) -> None:
@@ -176,12 +180,12 @@ class Parameters:
             if variable.data is not view:
                 view[...] = variable.data
                 variable.data = view
-        self._state = self.optimizer._state
-        for held, views in zip(self._state, self._memory, strict=False):
-            for i, view in enumerate(views):
-                if held[i] is not view:
-                    view[...] = held[i]
-                    held[i] = view
+        self._kept = self.optimizer.fused_slots()
+        for kind, views in zip(self._kept, self._memory, strict=True):
+            for held, view in zip(kind, views, strict=True):
+                if held.data is not view:
+                    view[...] = held.data
+                    held.data = view
 
 
 class Weights(NamedTuple):
@@ -612,6 +616,8 @@ def lower(
         assert model.optimizer is not None
         if not model.trainable_weights:
             raise NotLoweredError("it has no weights", quiet=True)
+        if model.optimizer.loss_scale_factor:
+            raise NotLoweredError("the optimizer scales the loss", quiet=True)
         parameters = Parameters(model.trainable_weights, model.optimizer)
     b = Builder(capacity, parameters)
     inputs = x = b.buffer([int(size or 0) for size in shapes[0][1:]])
@@ -700,7 +706,7 @@ def _update(b: Builder, how: optimizers.Optimizer | None, weights: Sequence[Tens
     if not weights:
         return
     assert b.parameters is not None
-    if not getattr(how, "plain", True):
+    if how is None or not how.plain:
         return
     flat, span = b.parameters, b.parameters.span(weights)
     slots = [slot[span] for slot in flat.slots]

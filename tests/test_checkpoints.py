@@ -45,7 +45,7 @@ def test_a_file_for_each_epoch(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "a")) == names
     last = load_model(tmp_path / "a" / names[-1])
     np.testing.assert_array_equal(last.predict(X), model.predict(X))
-    with pytest.raises(ValueError, match=r"filepath: expected epoch, mae, loss in braces, got"):
+    with pytest.raises(ValueError, match=r"filepath: expected epoch, loss, mae in braces, got"):
         fit(model, callbacks=[callbacks.ModelCheckpoint(tmp_path / "{val_loss}")])
 
 
@@ -73,7 +73,7 @@ def test_the_best_epoch_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     )
     fit(network(), callbacks=[keep])
     assert not (tmp_path / "never").exists()
-    with pytest.warns(UserWarning, match="ModelCheckpoint: monitor: expected one of mae, loss"):
+    with pytest.warns(UserWarning, match="ModelCheckpoint: monitor: expected one of loss, mae"):
         fit(network(), epochs=1, callbacks=[callbacks.ModelCheckpoint(path, save_best_only=True)])
 
 
@@ -82,7 +82,7 @@ def test_batches_are_counted_over_epochs(tmp_path: Path) -> None:
 
     class Counting(callbacks.ModelCheckpoint):
         def _save(self, logs: callbacks.Logs | None, **numbers: int) -> None:
-            saved.append((self._epoch, self.model.optimizer.iterations))  # type: ignore[union-attr]
+            saved.append((self._epoch, int(self.model.optimizer.iterations)))  # type: ignore[union-attr]
 
     fit(network(), callbacks=[Counting(tmp_path / "a", save_freq=5)])  # three batches an epoch
     assert saved == [(1, 5), (3, 10)]
@@ -150,7 +150,7 @@ def test_what_is_kept_may_stay(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"training\.keras: it has 2 random streams, the model 1"):
         fit(other, callbacks=[keep])
     wrong = network("sgd")
-    with pytest.raises(ValueError, match=r"sgd: load_own_variables: expected arrays of shapes"):
+    with pytest.raises(ValueError, match=r"sgd\w*: load_own_variables: expected arrays of shapes"):
         fit(wrong, callbacks=[keep])
 
 

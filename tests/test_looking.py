@@ -30,7 +30,7 @@ except ImportError:
 @pytest.fixture(autouse=True)
 def as_if_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names begin anew, and what is printed depends on nobody's settings."""
-    monkeypatch.setattr(layers.base, "_names", Counter())
+    monkeypatch.setattr("micrograd_ext._naming._names", Counter())
     for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "JUPYTER_COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "100")

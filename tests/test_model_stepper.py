@@ -283,8 +283,8 @@ def belongings(model: models.Sequential) -> list[Any]:
     """All that a walk has to leave alone, but for random streams."""
     optimizer: Any = model.optimizer
     found: list[Any] = [bits(model.get_weights()), [weight.name for weight in model.weights]]
-    found.append([bits(memory) for memory in optimizer._state])
-    found += [optimizer.iterations, [each.result() for each in model.metrics]]
+    found.append(bits([variable.numpy() for variable in optimizer.variables]))
+    found += [int(optimizer.iterations), [each.result() for each in model.metrics]]
     for owner in (model, optimizer, *model.layers):
         found.append({key: id(value) for key, value in vars(owner).items()})
     for layer in model.layers:

@@ -77,6 +77,11 @@ ROWS: dict[str, Row] = {
         ),
         (numbers(4, 3, 2), numbers(3), positive(3) + 0.1, numbers(3, seed=1), numbers(3, seed=2)),
     ),
+    "binary_crossentropy": (
+        lambda t, x: ops.binary_crossentropy(t, x, from_logits=True),
+        lambda t, x: np.log(1 + np.exp(x)) - t * x,
+        (positive(3, 4), 2 * numbers(3, 4, seed=1)),
+    ),
     "broadcast_to": (
         lambda x: ops.broadcast_to(x, (2, 3, 4)),
         lambda x: np.broadcast_to(x, (2, 3, 4)),
@@ -110,6 +115,7 @@ ROWS: dict[str, Row] = {
         (numbers(9),),
     ),
     "log": (ops.log, np.log, (positive(5),)),
+    "log_sigmoid": (ops.log_sigmoid, lambda x: -np.log(1 + np.exp(-x)), (numbers(9),)),
     "log_softmax": (ops.log_softmax, lambda x: np.log(softmax_twin(x)), (numbers(3, 4),)),
     "matmul": (ops.matmul, lambda a, b: np.einsum("ij,jk", a, b), (numbers(3, 4), numbers(4, 5))),
     "max": (lambda x: ops.max(x, 1), lambda x: x.max(1), (numbers(3, 4, 2),)),
@@ -131,6 +137,7 @@ ROWS: dict[str, Row] = {
     "sigmoid": (ops.sigmoid, lambda x: 1 / (1 + np.exp(-x)), (numbers(9),)),
     "sin": (ops.sin, np.sin, (numbers(5),)),
     "softmax": (ops.softmax, softmax_twin, (numbers(3, 4),)),
+    "softplus": (ops.softplus, lambda x: np.log(1 + np.exp(x)), (numbers(9),)),
     "sqrt": (ops.sqrt, np.sqrt, (positive(5),)),
     "square": (ops.square, np.square, (numbers(5),)),
     "squeeze": (ops.squeeze, np.squeeze, (numbers(1, 3, 1),)),

@@ -438,7 +438,7 @@ def config(units: Any) -> bytes:
         lambda entries: entries.pop("metadata.json"),
         lambda entries: entries.pop(KERNEL),
         entry("metadata.json", b'{"format": "other"}'),
-        entry("metadata.json", b'{"format": "micrograd_ext", "version": 2}'),
+        entry("metadata.json", b'{"format": "micrograd_ext", "version": 3}'),
         entry("metadata.json", b"[" * 100_000),
         entry("config.json", b"{}"),
         entry("config.json", b"[]"),

@@ -40,7 +40,7 @@ RANDOM = np.random.default_rng(23)
 @pytest.fixture(autouse=True)
 def fresh_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test counts its layers from the beginning."""
-    monkeypatch.setattr(layers.base, "_names", Counter())
+    monkeypatch.setattr("micrograd_ext._naming._names", Counter())
 
 
 @pytest.fixture(autouse=True)
@@ -408,7 +408,9 @@ def test_where_adam_has_its_epsilon() -> None:
 def test_gradients_of_the_wrong_shape() -> None:
     x = Tensor(np.ones((2, 3)))
     for name in ("sgd", "adam"):
-        with pytest.raises(ValueError, match=r"expected a gradient of shape \(2, 3\), got \(1,\)"):
+        with pytest.raises(
+            ValueError, match=r"expected a gradient of shape \(2, 3\) for .*, got \(1,\)"
+        ):
             optimizers.get(name).apply([np.ones(1)], [x])
     np.testing.assert_array_equal(x.data, 1)
 
@@ -421,11 +423,12 @@ def test_epsilon_is_not_negative() -> None:
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_gradient_of_none_leaves_a_variable_alone(name: str) -> None:
     make, twin = OPTIMIZERS[name]
-    x, y = Tensor(np.array([1.0, 2])), Tensor(np.array([3.0]))
+    x, y = Tensor(np.array([1.0, 2])), Tensor(np.array([3.0]), name="y")
     g = np.array([0.5, -0.5])
     optimizer = make()
     for _ in range(3):
-        optimizer.apply([g, None], [x, y])
+        with pytest.warns(UserWarning, match=r"grads: there is none for the variables \['y'\]"):
+            optimizer.apply([g, None], [x, y])
     np.testing.assert_array_equal(y.data, [3])
     np.testing.assert_allclose(x.data, twin(np.array([1.0, 2]), [g] * 3), rtol=1e-12)
     assert optimizer.iterations == 3
@@ -486,9 +489,9 @@ def test_gradients_and_variables_that_do_not_fit() -> None:
     x, y = Tensor(np.array([1.0])), Tensor(np.array([1.0]))
     g = np.array([1.0])
     optimizer = optimizers.SGD()
-    for grads in ([], [g, g]):
-        with pytest.raises(ValueError, match=rf"expected 1 gradients, got {len(grads)}"):
-            optimizer.apply(grads, [x])
+    optimizer.apply([], [x])  # as in Keras: nothing to do
+    with pytest.raises(ValueError, match=r"expected 1 gradients, got 2"):
+        optimizer.apply([g, g], [x])
     with pytest.raises(ValueError, match=r"variables: expected those .* built with"):
         optimizer.apply([g], [y])
     assert optimizer.iterations == 0
@@ -500,7 +503,7 @@ def test_optimizers_by_name_and_object() -> None:
         for spelling in (name, name.upper(), name.title()):
             found = optimizers.get(spelling)
             assert isinstance(found, kind)
-            assert found.name == name
+            assert found.name.startswith(name)
         assert optimizers.get(name) is not optimizers.get(name)
     mine = optimizers.SGD(0.3)
     assert optimizers.get(mine) is mine
@@ -509,16 +512,16 @@ def test_optimizers_by_name_and_object() -> None:
 def test_an_optimizer_of_ones_own() -> None:
     class Signs(optimizers.Optimizer):
         def __init__(self) -> None:
-            super().__init__(0.5, "signs")
+            super().__init__(0.5, name="signs")
 
-        def update(self, x: Array, dx: Array, *state: Array) -> None:
-            x -= self.learning_rate * np.sign(dx)
+        def update_step(self, gradient: Any, variable: Any, learning_rate: float) -> None:
+            self.assign_sub(variable, learning_rate * np.sign(gradient))
 
     x = Tensor(np.array([1.0, 1.0]))
     Signs().apply([np.array([-7.0, 0.1])], [x])
     np.testing.assert_array_equal(x.data, [1.5, 0.5])
-    with pytest.raises(NotImplementedError, match=r"Optimizer\.update"):
-        optimizers.Optimizer(0.1, "none").apply([np.array([1.0])], [Tensor([1.0])])
+    with pytest.raises(NotImplementedError, match=r"Optimizer\.update_step"):
+        optimizers.Optimizer(0.1).apply([np.array([1.0])], [Tensor([1.0])])
 
 
 # ------------------------------------------------------------------ whole networks by hand

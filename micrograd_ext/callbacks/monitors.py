@@ -162,7 +162,7 @@ class ReduceLROnPlateau(Monitor):
         assert optimizer is not None
         current = self.current(logs)
         if logs is not None:
-            logs["learning_rate"] = optimizer.learning_rate
+            logs["learning_rate"] = float(optimizer.learning_rate)
         if current is None:
             return
         if self.cooldown_counter > 0:
@@ -172,12 +172,12 @@ class ReduceLROnPlateau(Monitor):
             self.best, self.wait = current, 0
         elif self.cooldown_counter <= 0:
             self.wait += 1
-            old = optimizer.learning_rate
+            old = float(optimizer.learning_rate)
             if self.wait >= self.patience and old > self.min_lr:
                 optimizer.learning_rate = max(old * self.factor, self.min_lr)
                 self.cooldown_counter, self.wait = self.cooldown, 0
                 if self.verbose:
-                    rate = optimizer.learning_rate
+                    rate = float(optimizer.learning_rate)
                     print(f"Epoch {epoch + 1}: reducing the learning rate to {rate:g}")
 
 
@@ -199,7 +199,8 @@ class LearningRateScheduler(Callback):
         optimizer = self.model.optimizer
         assert optimizer is not None
         two = len(inspect.signature(self.schedule).parameters) > 1
-        rate = self.schedule(epoch, optimizer.learning_rate) if two else self.schedule(epoch)
+        before = float(optimizer.learning_rate)
+        rate = self.schedule(epoch, before) if two else self.schedule(epoch)
         try:
             rate = float(rate)
         except (TypeError, ValueError):
@@ -213,7 +214,7 @@ class LearningRateScheduler(Callback):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
         if logs is not None and self.model.optimizer is not None:
-            logs["learning_rate"] = self.model.optimizer.learning_rate
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
 
 
 class TerminateOnNaN(Callback):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 
-from .. import _random, constraints, initializers, regularizers
+from .. import _naming, _random, constraints, initializers, regularizers
 from .._lookup import Configured, config_of, float32_only, pair, positive, whole
 from ..initializers import InitializerLike
 from ..tensor import Array, Tensor, TensorLike, no_grad
@@ -26,16 +24,6 @@ __all__ = ["Input", "InputLayer", "Layer", "Shape"]
 
 #: Sizes of the axes; None where any size will do, as for the batch.
 Shape: TypeAlias = tuple[int | None, ...]
-
-_names: Counter[str] = Counter()
-
-
-def unique_name(kind: str) -> str:
-    """Kind, kind_1, kind_2, ... in the order of creation."""
-    count = _names[kind]
-    _names[kind] += 1
-    return f"{kind}_{count}" if count else kind
-
 
 #: The largest weight that may be made.
 _most = ContextVar("_most", default=sys.maxsize)
@@ -59,12 +47,11 @@ def building_of_at_most(numbers: int) -> Iterator[None]:
 @contextmanager
 def _aside() -> Iterator[None]:
     """What is drawn and named within is as if it had not been."""
-    names, state = _names.copy(), _random.generator().bit_generator.state
+    state = _random.generator().bit_generator.state
     try:
-        yield
+        with _naming.aside():
+            yield
     finally:
-        _names.clear()
-        _names.update(names)
         _random.generator().bit_generator.state = state
 
 
@@ -237,10 +224,10 @@ class Layer(Configured):
     ) -> None:
         if name is not None and (not isinstance(name, str) or "/" in name):
             raise ValueError(f"name: expected a string without '/', got {name!r}")
-        self.name = name or unique_name(snake(type(self).__name__))
+        self.name = name or _naming.name_for(self)
         if not isinstance(trainable, bool | np.bool_):
             raise ValueError(f"{self.name}: trainable: expected True or False, got {trainable!r}")
-        float32_only(self.name, dtype)
+        float32_only(f"{self.name}: dtype", dtype)
         if input_dim is not None:
             input_shape = (positive(f"{self.name}: input_dim", input_dim),)
         self.input_shape: Shape | None = None if input_shape is None else (None, *input_shape)
@@ -388,7 +375,7 @@ class Layer(Configured):
             ValueError: a shape that is none, or another dtype.
         """
         shape = self._weight_shape(shape)
-        float32_only(f"{self.name}: add_weight", dtype)
+        float32_only(f"{self.name}: add_weight: dtype", dtype)
         if math.prod(shape) > _most.get():
             raise ValueError(f"{self.name}: a weight of shape {shape} is not in the file")
         drawn = initializers.get("glorot_uniform" if initializer is None else initializer)
@@ -631,11 +618,6 @@ def assign(owner: str, weights: Sequence[Tensor], arrays: Sequence[Array]) -> No
         weight.data[...] = array
 
 
-def snake(name: str) -> str:
-    """MaxPooling2D -> max_pooling2d, RMSNorm -> rms_norm, as Keras names its layers."""
-    return re.sub(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name).lower()
-
-
 class SameShape(Layer):
     """What layers share that put out the shape that they take."""
 
@@ -666,7 +648,7 @@ class InputLayer(SameShape):
                 raise ValueError("Input: batch_size: expected none beside batch_shape")
             batch_size, *shape = _sizes("batch_shape", batch_shape)
         assert shape is not None
-        super().__init__(name=name or unique_name("input_layer"))
+        super().__init__(name=name or _naming.unique_name("input_layer"))
         self.shape = _sizes("shape", shape)
         self.batch_size = None if batch_size is None else positive("Input: batch_size", batch_size)
         self.input_shape = (self.batch_size, *self.shape)

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._lookup import Configured, at_least_0, finite, make, positive, whole
+from .._lookup import (
+    Configured,
+    at_least_0,
+    custom_object_scope,
+    finite,
+    make,
+    positive,
+    whole,
+)
+from .._lookup import serialize as _serialize
 
 __all__ = [
     "CosineDecay",
@@ -15,7 +24,9 @@ __all__ = [
     "LearningRateSchedule",
     "PiecewiseConstantDecay",
     "PolynomialDecay",
+    "deserialize",
     "get",
+    "serialize",
 ]
 
 
@@ -187,6 +198,27 @@ class CosineDecay(LearningRateSchedule):
 
 
 _CLASSES = {kind.__name__: kind for kind in LearningRateSchedule.__subclasses__()}
+
+
+def serialize(learning_rate_schedule: LearningRateSchedule) -> Any:
+    """A schedule as JSON can hold it.
+
+    >>> serialize(ExponentialDecay(0.5, 10, 0.25))["class_name"]
+    'ExponentialDecay'
+    """
+    return _serialize(learning_rate_schedule)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """A schedule, or a function of one's own, of what `serialize` returned.
+
+    custom_objects: name -> class or function of one's own that it may be.
+
+    >>> deserialize({"class_name": "CosineDecay", "config": CosineDecay(1.0, 2).get_config()})(1)
+    0.5
+    """
+    with custom_object_scope(custom_objects):
+        return make("learning_rate", _CLASSES, config)
 
 
 def get(identifier: Any) -> LearningRateSchedule:
