@@ -674,7 +674,8 @@ class Sequential:
             optimizer.build(variables)
 
     def _listed(self, logs: Logs) -> float | list[float]:
-        values = [logs["loss"], *(logs[metric.name] for metric in self._metrics)]
+        names = [name for metric in self._metrics for name in metrics_module.results([metric])]
+        values = [logs["loss"], *(logs[name] for name in names)]
         return values if self._metrics else values[0]
 
     def _prepare(self, caller: str, examples: Examples) -> None:
