@@ -74,7 +74,8 @@ def activation_of(layer: Any) -> activations.Activation | None:
         return RELU
     if type(layer) is Softmax and layer.axis in (-1, len(layer.input_shape or ()) - 1):
         return activations.softmax
-    return getattr(layer, "activation", None)
+    found: activations.Activation | None = getattr(layer, "activation", None)
+    return RELU if found is ops.relu else found
 
 
 def _convolution_and_pooling(layers: Sequence[Layer]) -> ConvolutionAndPooling | None:

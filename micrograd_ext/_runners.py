@@ -18,7 +18,7 @@ from ._examples import Examples
 from ._fusion import fuse
 from .callbacks import Logs
 from .layers.base import Shape, in_a_row, training_place
-from .losses import Counted, Loss, reduced
+from .losses import of_batch
 from .metrics import (
     CategoricalAccuracy,
     MeanMetricWrapper,
@@ -212,16 +212,9 @@ class Lowered(Runner):
 def batch_loss(model: Sequential, y: Array, y_pred: Tensor, weights: Array | None = None) -> Tensor:
     """The mean loss of a batch, each example's by its weight, and what regularizers add."""
     assert model.loss is not None
-    if weights is not None:  # beside losses of more axes, of each example, not of the last axis
-        weights = weights.reshape(len(weights), *[1] * (y_pred.ndim - 2))
-    if isinstance(model.loss, Loss):
-        each = model.loss(y, y_pred, sample_weight=weights)
-    else:
-        each = model.loss(y, y_pred)
+    each = of_batch(model.loss, y, y_pred, weights)
     if each.shape[:1] not in ((), (len(y),)):
         raise ValueError(f"loss: expected one number, or one per example, got shape {each.shape}")
-    if not isinstance(model.loss, Loss) and (weights is not None or isinstance(each, Counted)):
-        each = reduced(each, weights)
     loss = ops.mean(each)
     if model.loss_weight != 1:
         loss = loss * model.loss_weight

@@ -1,21 +1,40 @@
-"""Activation functions by their Keras names; the functions themselves are in `ops`."""
+"""Activation functions by their Keras names; most of them are in `ops`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
 
 from . import ops
-from ._lookup import find, named
-from .ops import exp, leaky_relu, log_softmax, sigmoid, softmax, tanh
-from .tensor import Tensor
+from ._lookup import at_least_0, custom_object_scope, find, finite, named
+from ._lookup import serialize as _serialize
+from .ops import exp, leaky_relu, log_sigmoid, log_softmax, sigmoid, softmax, softplus, tanh
+from .tensor import Array, Tensor, TensorLike, op
 
-__all__ = ["get", "leaky_relu", "linear", "log_softmax", "relu", "sigmoid", "softmax", "tanh"]
+__all__ = [
+    "deserialize",
+    "exponential",
+    "get",
+    "leaky_relu",
+    "linear",
+    "log_sigmoid",
+    "log_softmax",
+    "relu",
+    "serialize",
+    "sigmoid",
+    "softmax",
+    "softplus",
+    "tanh",
+]
 
 Activation: TypeAlias = Callable[[Tensor], Tensor]
 
+exponential = exp
 
-def linear(x: Tensor) -> Tensor:
+
+def linear(x: Any) -> Any:
     """x itself: no activation.
 
     >>> linear(Tensor([-1.0])).data
@@ -25,14 +44,56 @@ def linear(x: Tensor) -> Tensor:
 
 
 def relu(
-    x: Tensor, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
+    x: TensorLike,
+    negative_slope: float = 0.0,
+    max_value: float | None = None,
+    threshold: float = 0.0,
 ) -> Tensor:
-    """Stub."""
-    if not (negative_slope or max_value is not None or threshold):
+    """max(x, 0), or something like it.
+
+    Args:
+        x: numbers of any shape.
+        negative_slope: what x - threshold is multiplied with where x is at most the threshold.
+        max_value: where x is larger, this comes out; None for no such limit.
+        threshold: above it, x comes out.
+
+    Derivatives at kinks are what Keras has on JAX: 0 at the threshold, but 1 at 0 if there is a
+    slope and nothing else; at max_value 0.5, but 0 if that is 6 and the threshold 0.
+
+    Raises ValueError for arguments that are no such numbers.
+
+    >>> relu(Tensor([-2.0, 3.0, 9.0]), negative_slope=0.5, max_value=6, threshold=1).data
+    array([-1.5,  3. ,  6. ], dtype=float32)
+    """
+    if negative_slope == 0 and max_value is None and threshold == 0:
         return ops.relu(x)
-    x = x if isinstance(x, Tensor) else Tensor(x, requires_grad=False)
-    y = ops.where(x.data > threshold, x, negative_slope * (x - threshold))
-    return y if max_value is None else ops.minimum(y, max_value)
+    slope, limit = finite("negative_slope", negative_slope), finite("threshold", threshold)
+    top = np.inf if max_value is None else at_least_0("max_value", max_value)
+    return _relu(x, slope, top, limit)
+
+
+@op("relu")
+def _relu(x: TensorLike, /, slope: float, top: float, limit: float) -> tuple[Any, ...]:
+    above = ~(x <= limit)  # a nan goes on
+    y = np.where(above, x, np.asarray(0, x.dtype))
+    if top < np.inf:
+        y = np.clip(y, 0, top)
+    if slope:
+        with np.errstate(invalid="ignore"):  # inf where another branch is taken
+            y = np.where(above, y, y + slope * (x - limit))
+
+    def dx(g: Array) -> Any:
+        kept = above if top == np.inf else above & (x < top) & (x >= 0)
+        factor = kept.astype(x.dtype)
+        if top < np.inf and (top != 6 or limit):
+            factor[above & ((x == top) | (x == 0))] = 0.5 if top else 0
+        if slope:
+            factor[x < limit] = slope
+            if not limit and top == np.inf:
+                factor[x == 0] = 1
+        return g * factor
+
+    return y, dx
 
 
 _NAMES: dict[str, Activation] = named(
@@ -40,16 +101,19 @@ _NAMES: dict[str, Activation] = named(
         "exponential": exp,
         "leaky_relu": leaky_relu,
         "linear": linear,
+        "log_sigmoid": log_sigmoid,
         "log_softmax": log_softmax,
         "relu": relu,
         "sigmoid": sigmoid,
         "softmax": softmax,
+        "softplus": softplus,
         "tanh": tanh,
     }
 )
+named({"relu": ops.relu})
 
 
-def get(identifier: str | Activation | None) -> Activation:
+def get(identifier: Any) -> Activation:
     """The activation of that name; a function is returned as it is, None means `linear`.
 
     Raises ValueError for a name that is none.
@@ -59,4 +123,30 @@ def get(identifier: str | Activation | None) -> Activation:
     """
     if identifier is None:
         return linear
-    return identifier if callable(identifier) else find("activation", _NAMES, identifier)
+    if isinstance(identifier, Mapping):
+        return deserialize(identifier)
+    found: Activation = (
+        identifier if callable(identifier) else find("activation", _NAMES, identifier)
+    )
+    return found
+
+
+def serialize(activation: Activation) -> Any:
+    """The name by which `deserialize` finds an activation.
+
+    >>> serialize(relu)
+    'relu'
+    """
+    return _serialize(activation)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Activation:
+    """The activation of what `serialize` returned.
+
+    custom_objects: name -> function of one's own that it may be.
+
+    >>> deserialize("tanh") is tanh
+    True
+    """
+    with custom_object_scope(custom_objects):
+        return get(config)

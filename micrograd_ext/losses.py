@@ -15,6 +15,7 @@ from ._lookup import (
     Configured,
     at_least_0,
     axis_of,
+    config_of,
     custom_object_scope,
     find,
     float32_only,
@@ -376,6 +377,10 @@ class Loss(Configured):
         """What it computes in."""
         return self._dtype
 
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make another one like it, but for its dtype, as in Keras."""
+        return config_of(self, without={"dtype"})
+
     def __call__(
         self, y_true: TensorLike, y_pred: TensorLike, sample_weight: TensorLike | None = None
     ) -> Tensor:
@@ -399,7 +404,7 @@ def reduced(
     """What becomes of the examples' losses; see `Loss`. Of no weight at all, 0."""
     counts, weights = getattr(each, "counts", None), None
     if sample_weight is not None:
-        each, weights = weights_for(each, sample_weight, "the losses")
+        each, weights = weights_for(each, sample_weight)
     if counts is not None:
         counted = counts.reshape(each.shape).astype(each.dtype)
         weights = counted if weights is None else weights * counted
@@ -414,31 +419,45 @@ def reduced(
     if reduction == "mean_with_sample_weight" and weights is not None:
         divisor = float(weights.sum(dtype=np.float64))
     elif counts is not None:
-        divisor = float(counts.sum())
+        divisor *= float(counts.sum()) / max(counts.size, 1)
     return total / divisor if divisor else ops.where(False, total, 0.0)
 
 
-def weights_for(each: Any, sample_weight: TensorLike, what: str) -> tuple[Any, Array]:
-    """Values, and weights that are broadcast to their shape.
+def weights_for(each: Any, sample_weight: TensorLike) -> tuple[Any, Array]:
+    """Losses, and weights that are broadcast to their shape; ValueError for others.
 
-    A weight for each example may stand beside values of more axes. Raises ValueError for weights
-    that do not fit.
+    Of two that differ in an axis of size 1 at the end, one gets it or loses it: see `same_rank`.
     """
     given = _numbers("sample_weight", sample_weight)
     values, weights = same_rank(each, given.astype(each.dtype, copy=False))
-    if values.ndim == 0:
-        return values, weights
-    try:
-        fits = np.broadcast_shapes(values.shape, weights.shape) == values.shape
-    except ValueError:
-        fits = weights.shape == values.shape[: weights.ndim]
-        weights = weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim))
-    if not fits:
+    if values.ndim and not _is_broadcast(weights.shape, values.shape):
         raise ValueError(
-            f"sample_weight: expected numbers that are broadcast to the shape of {what} "
-            f"{each.shape}, or one for each example, got shape {given.shape}"
+            "sample_weight: expected a number, or what is broadcast to the shape of the losses "
+            f"{each.shape}, got shape {given.shape}"
         )
     return values, weights
+
+
+def _is_broadcast(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    """Whether arrays of that shape are broadcast to the other."""
+    pairs = zip(reversed(shape), reversed(to), strict=False)
+    return len(shape) <= len(to) and all(size in (1, whole) for size, whole in pairs)
+
+
+def of_batch(loss: LossFunction, y: Array, y_pred: Tensor, weights: Array | None) -> Tensor:
+    """A batch's losses, reduced as the Loss says; weights are one for each example."""
+    how: str | None = "none"
+    if not isinstance(loss, Loss):
+        each = loss(y, y_pred)
+        if isinstance(each, Counted):
+            how = "sum_over_batch_size"
+    elif type(loss).__call__ is Loss.__call__:
+        each, how = loss.call(labels_like(y_pred, y), y_pred), loss.reduction
+    else:
+        return loss(y, y_pred, sample_weight=weights)
+    if weights is not None:
+        weights = weights.reshape(len(weights), *[1] * (each.ndim - 1))
+    return reduced(each, weights, how)
 
 
 class LossFunctionWrapper(Loss):

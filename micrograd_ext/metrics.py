@@ -30,7 +30,6 @@ from .losses import (
     mean_squared_error,
     same_rank,
     sparse_categorical_crossentropy,
-    weights_for,
 )
 from .tensor import Array, Tensor, TensorLike, no_grad
 from .variable import Variable
@@ -334,7 +333,7 @@ class Sum(Metric):
         """Show some more numbers."""
         array = np.asarray(values)
         if sample_weight is not None:
-            array, weights = weights_for(array.astype(np.float64), sample_weight, "the values")
+            array, weights = _weights(array, sample_weight)
             array = array * weights
         self.total.data += array.sum(dtype=np.float64)
 
@@ -369,7 +368,9 @@ class Mean(Metric):
         one for each of the N, or what is broadcast to the shape of the values.
         """
         array = values.data if isinstance(values, Tensor) else np.asarray(values)
-        if sample_weight is not None:
+        if not array.ndim and isinstance(sample_weight, int | float):
+            total, count = float(array) * sample_weight, float(sample_weight)
+        elif sample_weight is not None:
             counts = getattr(values, "counts", None)
             total, count = _weighted(array, sample_weight, counts)
         elif array.size == 0:
@@ -391,19 +392,26 @@ class Mean(Metric):
         return float(self.total.data) / count if count else 0.0
 
 
+def _weights(array: Array, sample_weight: TensorLike) -> tuple[Array, Array]:
+    """Values in float64, and weights for them, whose axes are the first of theirs, as in Keras."""
+    given = sample_weight.data if isinstance(sample_weight, Tensor) else np.asarray(sample_weight)
+    values, weights = same_rank(array.astype(np.float64), given)
+    weights = weights.reshape(weights.shape + (1,) * (values.ndim - weights.ndim))
+    sizes = zip(weights.shape, values.shape, strict=False)
+    fits = weights.ndim == values.ndim and all(size in (1, whole) for size, whole in sizes)
+    if not fits or given.dtype.kind not in "fiub":
+        raise ValueError(
+            "sample_weight: expected a number, or numbers for the first axes of the values of "
+            f"shape {array.shape}, got shape {given.shape}, {given.dtype}"
+        )
+    return values, weights
+
+
 def _weighted(array: Array, sample_weight: TensorLike, counts: Array | None) -> tuple[float, float]:
     """The sum of the values by their weights, and of the weights, each example's on average."""
-    given, weights = np.asarray(sample_weight), None
-    values = array.astype(np.float64)
-    if given.ndim and given.ndim < values.ndim and given.shape == values.shape[: given.ndim]:
-        given = given.reshape(given.shape + (1,) * (values.ndim - given.ndim))  # of each example
-    values, weights = weights_for(values, given, "the values")
+    values, weights = _weights(array, sample_weight)
     if counts is not None:  # in Keras, too, only here
         weights = weights * counts.reshape(values.shape)
-    if not values.ndim and weights.ndim:
-        raise ValueError(
-            f"sample_weight: expected a number beside a single value, got shape {weights.shape}"
-        )
     share = len(values) / values.size if values.ndim and values.size else 1.0
     count = np.broadcast_to(weights, values.shape).sum(dtype=np.float64)
     return float((values * weights).sum(dtype=np.float64)) * share, float(count) * share

@@ -294,7 +294,10 @@ class Sequential(Layer):
         return [self.loss_tracker, *self.unweighted_metrics, *self.weighted_metrics]
 
     def results(self) -> Logs:
-        """What loss and metrics have come to, by name; of metrics of one name, each has its own."""
+        """What loss and metrics have come to, by name; of metrics of one name, each has its own.
+
+        A metric that gives a dict has one here.
+        """
         logs: Logs = {"loss": self.loss_tracker.result()}
         times: Counter[str] = Counter()
         for metric in [*self.unweighted_metrics, *self.weighted_metrics]:
@@ -304,8 +307,10 @@ class Sequential(Layer):
             times[name] += 1
             name = f"{name}_{times[name] - 1}" if times[name] > 1 else name
             result = metric.result()
-            entries = result if isinstance(result, Mapping) else {name: result}
-            logs |= {each: as_number(value) for each, value in entries.items()}
+            if isinstance(result, Mapping):
+                logs[name] = {each: as_number(value) for each, value in sorted(result.items())}
+            else:
+                logs[name] = as_number(result)
         return logs
 
     @property
@@ -417,7 +422,7 @@ class Sequential(Layer):
                         events.on_train_batch_end(number, _in_order(runner.logs()))
                         if self.stop_training:
                             break
-                logs = runner.logs()
+                logs = _in_order(runner.logs())
                 if math.isnan(logs["loss"]) and not self.stop_training:
                     rate = float(optimizer.learning_rate)
                     raise ValueError(why_nan(epoch, examples, rate, spoilt))
@@ -425,8 +430,7 @@ class Sequential(Layer):
                     tests = self._programs.runner(self, "evaluate", checks, test_size)
                     spans = _spans(len(checks[0]), test_size, test_steps)
                     found = self._evaluate(tests, spans, events)
-                    logs |= {f"val_{name}": value for name, value in found.items()}
-                logs = _in_order(logs)
+                    logs |= {f"val_{name}": value for name, value in _in_order(found).items()}
                 events.on_epoch_end(epoch, logs)
                 if self.stop_training:
                     break
@@ -911,14 +915,22 @@ def _metrics_of(argument: str, given: Sequence[MetricLike] | None) -> list[Metri
     return [get_metric(metric) for metric in given or ()]
 
 
+def _flat(logs: Mapping[str, Any]) -> Logs:
+    """The numbers, with those of metrics that give several in their place."""
+    found: Logs = {}
+    for name, value in logs.items():
+        found |= value if isinstance(value, Mapping) else {name: value}
+    return found
+
+
 def _in_order(logs: Logs) -> Logs:
     """As callbacks, and History, are told: by name, as in Keras."""
-    return dict(sorted(logs.items()))
+    return _flat(dict(sorted(logs.items())))
 
 
 def _as_list(logs: Logs) -> float | list[float]:
     """The loss, then what the metrics have come to; the loss alone if there are none."""
-    values = [*logs.values()]
+    values = [*_flat(logs).values()]
     return values if len(values) > 1 else values[0]
 
 

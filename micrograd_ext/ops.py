@@ -411,7 +411,8 @@ def softmax(x: TensorLike, axis: int | tuple[int, ...] = -1) -> Tensor:
 
         def dx(g: Array) -> Any:
             first = y == y.max(axes, keepdims=True)
-            rest = _beside(first, y, axes) * first + (1 - y) * ~first  # exact where y is about 1
+            rest = _beside(first, y, y.max(axes, keepdims=True), axes)
+            rest = np.where(first, rest, 1 - y)  # 1 - y, exact where y is about 1
             return y * (g * rest - ((g * y).sum(axes, keepdims=True) - g * y))
 
         return y, dx
@@ -436,7 +437,7 @@ def log_softmax(x: TensorLike, /, axis: int | tuple[int, ...] = -1) -> Result:
     with _silently():  # of inf beside other numbers, nan
         largest = x.max(axes, keepdims=True)
         y = x - largest
-        y -= np.log1p(_beside(x == largest, np.exp(y), axes))
+        y -= np.log1p(_beside(x == largest, np.exp(y), 1, axes))
 
     def dx(g: Array) -> Any:  # g - p sum(g), of which what is left of 1 - p is not rounded away
         return -g * np.expm1(y) - np.exp(y) * (g.sum(axes, keepdims=True) - g)
@@ -444,12 +445,10 @@ def log_softmax(x: TensorLike, /, axis: int | tuple[int, ...] = -1) -> Result:
     return y, dx
 
 
-def _beside(first: Array, y: Array, axes: tuple[int, ...]) -> Array:
-    """The sum of all but one of the largest, which are those that `first` says, along axes."""
+def _beside(first: Array, y: Array, largest: Any, axes: tuple[int, ...]) -> Array:
+    """The sum along axes of all but one of the largest, which are where `first` says."""
     more = first.sum(axes, y.dtype, keepdims=True) - 1
-    found: Array = (y * ~first).sum(axes, keepdims=True) + more * (y * first).max(
-        axes, keepdims=True
-    )
+    found: Array = (y * ~first).sum(axes, keepdims=True) + more * largest
     return found
 
 

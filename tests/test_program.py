@@ -539,10 +539,8 @@ def test_a_metric_stays_readable() -> None:
     watch = Each(lambda _: shown.append((accuracy.result(), mean.result())))
     history = model.fit(X, Y, 4, 2, 0, callbacks=[watch])
     assert len(set(shown)) > 2
-    for name, metric, values in zip(
-        ("categorical_accuracy", "mean"), (accuracy, mean), zip(*shown, strict=True), strict=True
-    ):
-        assert history.history[name] == [values[2], values[5]]
+    for metric, values in zip((accuracy, mean), zip(*shown, strict=True), strict=True):
+        assert history.history[metric.name] == [values[2], values[5]]
         assert metric.result() == values[5]
     _, *evaluated = model.evaluate(X, Y, verbose=0)  # type: ignore[misc]
     assert evaluated == [accuracy.result(), mean.result()]

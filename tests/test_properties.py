@@ -508,7 +508,9 @@ def test_a_loss_s_gradients_are_its_slopes(
     if of_probabilities and not how["from_logits"]:
         scores = 0.02 + 0.96 * rng.random(shape)
     y_pred, y_true = Tensor(scores), labels_for(kind, rng, shape)
-    weights = rng.random(shape[0]) if draw(st.booleans()) else None
+    weights = None
+    if draw(st.booleans()):  # of each example
+        weights = rng.random((shape[0], *[1] * (len(shape) - 2)))
     loss = getattr(losses, kind)(**how)
     assert slopes_agree(lambda: loss(y_true, y_pred, weights), [y_pred], rng)
     ran[f"losses: gradients of {kind} against differences"] += 1
