@@ -538,7 +538,10 @@ def _as_array(data: TensorLike, dtype: npt.DTypeLike | None = None) -> Array:
             f"Tensor: cannot make an array of {type(data).__name__}: {error}"
         ) from None
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"Tensor: expected real numbers, got {given!r} of type {array.dtype}")
+        raise TypeError(
+            f"Tensor: expected real numbers, got {given!r} of type {array.dtype}"
+            + ("; a Value and a Tensor have no graph in common" if hasattr(given, "sends") else "")
+        )
     if dtype is None:
         keep = array.dtype.kind == "f" and isinstance(given, np.ndarray | np.generic)
         dtype = np.float64 if keep and array.dtype.itemsize > 4 else np.float32
