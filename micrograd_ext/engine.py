@@ -23,6 +23,7 @@ if cython.compiled:
 else:
     from micrograd_ext._ieee import NAN, cos, divide, exp, fabs, log, pow, sin, sqrt, tanh
 
+from micrograd_ext import _copying
 from micrograd_ext.graph import backward_steps, topological_order
 
 __all__ = ["Value", "dot"]
@@ -55,7 +56,7 @@ class Value:
             two children; a name and a label.
 
     Values compare by their data with < and the like, but == and hash go by identity. With arrays
-    they compute element by element, to arrays of Values.
+    they compute element by element, to arrays of Values. `copy` and `pickle` take the graph along.
 
     >>> a, b = Value(2.0, name="a"), Value(-3.0, name="b")
     >>> c = a * b + a**2
@@ -323,6 +324,15 @@ class Value:
     def label(self, label):
         self.name = label or None
 
+    def __copy__(self):
+        return _copying.copied(self, made)
+
+    def __deepcopy__(self, memo):
+        return _copying.deepcopied(self, memo, made)
+
+    def __reduce_ex__(self, protocol):
+        return _copying.reduced(self, made)
+
     def __float__(self):
         return self.data
 
@@ -521,6 +531,14 @@ def pulled(node, upstream):
 
 
 # ---- making Values
+
+
+def made(together, cls, data, grad, op, name, inputs, locals):
+    """A Value with all that it consists of; see `_copying`."""
+    out = cls.__new__(cls)
+    Value.__init__(out, data, inputs, op, locals, name)
+    out.grad = grad
+    return out
 
 
 def leaf(data):

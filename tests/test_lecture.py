@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import gc
+import io
 import math
 import operator
+import pickle
 import random
 import weakref
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,7 @@ import pytest
 
 import micrograd_ext as mg
 from micrograd_ext import Value, nn
+from micrograd_ext._copying import Together
 from micrograd_ext.graph import backward_steps, topological_order
 
 # ------------------------------------------------------------------ ops of one's own
@@ -467,6 +472,183 @@ def test_numpys_functions_of_arrays_of_values() -> None:
         Value(np.array([1.0]))  # type: ignore[arg-type]
     with pytest.raises(TypeError):
         numbers += values[0, 0]
+
+
+# ------------------------------------------------------------------ copies and pickles
+
+
+def chain(length: int) -> tuple[Value, Value]:
+    x = y = Value(1.0, name="x")
+    for _ in range(length):
+        y = y + x
+    y.name = "y"
+    return x, y
+
+
+PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
+WAYS: dict[str, Callable[[Any], Any]] = {
+    "deepcopy": copy.deepcopy,
+    **{f"pickle {p}": lambda x, p=p: pickle.loads(pickle.dumps(x, p)) for p in PROTOCOLS},
+}
+
+
+@pytest.fixture(params=WAYS)
+def again(request: pytest.FixtureRequest) -> Callable[[Any], Any]:
+    """Another object, the same in all."""
+    return WAYS[request.param]
+
+
+def state(root: Value) -> list[Any]:
+    order = topological_order(root)
+    places = {node: i for i, node in enumerate(order)}
+    return [
+        (type(n), n.data, n.grad, n.op, n.name, [places[x] for x in n.inputs], n.sends(1.0))
+        for n in order
+    ]
+
+
+def test_a_copy_is_the_same_graph(again: Any) -> None:
+    a, b = Value(2.0, name="a"), Value(math.nan)
+    square = Value(4.0, (a,), "square", locals=(4.0,))
+    unfinished = Value(8.0, (a, square, a), "no way back")
+    root = (a * a + square / 3 + (a - b).max(a)) ** a * unfinished
+    root.backward()
+    root.label = "root"
+    other = again(root)
+    assert repr(state(other)) == repr(state(root))  # nan is not equal to itself
+    assert not set(topological_order(other)) & set(topological_order(root))
+    assert other.label == "root"
+    other.backward()
+    assert a.grad != 0 or math.isnan(a.grad)
+    assert repr(again(Value(3.0))) == "Value(data=3.0, grad=0.0)"
+
+
+def test_what_is_shared_stays_shared(again: Any) -> None:
+    x, y = chain(50)
+    middle = topological_order(y)[20]
+    for several in (
+        [x, y, middle],
+        [y, x, middle],
+        [middle, y, y, x],
+        (x, {"a": [y], "b": middle}),
+    ):
+        found = again([several, x, y, middle])
+        _, x2, y2, middle2 = found
+        assert middle2 in set(topological_order(y2))
+        assert [node for node in topological_order(y2) if not node.inputs] == [x2]
+        assert len({id(v) for v in topological_order(y2)}) == 51
+        if isinstance(several, list):
+            same = {x: x2, y: y2, middle: middle2}
+            assert found[0] == [same[v] for v in several]
+        y2.backward()
+        assert (x2.grad, x.grad) == (51.0, 0.0)
+
+
+def test_a_network_and_its_loss(again: Any) -> None:
+    random.seed(0)
+    net = nn.MLP(3, [4, 4, 1], activation="tanh")
+    loss = (net([2.0, 3.0, -1.0]) - 1) ** 2
+    loss.backward()
+    for order in (["net", "loss"], ["loss", "net"]):
+        things = again({key: {"net": net, "loss": loss}[key] for key in order})
+        other, loss2 = things["net"], things["loss"]
+        assert [p.grad for p in other.parameters()] == [p.grad for p in net.parameters()]
+        other.zero_grad()
+        loss2.backward()
+        assert [p.grad for p in other.parameters()] == [p.grad for p in net.parameters()]
+        assert set(other.parameters()) <= set(topological_order(loss2))
+        assert not set(other.parameters()) & set(net.parameters())
+
+
+@pytest.mark.parametrize("again", ["deepcopy", f"pickle {PROTOCOLS[-1]}"], indirect=True)
+def test_deep_graphs(again: Any) -> None:
+    x, y = chain(100_000)
+    x2, y2, half2 = again([x, y, y * 0.5])
+    y2.backward()
+    assert (y2.data, x2.grad, half2.inputs[0], x.grad) == (100_001, 100_001, y2, 0)
+    del y2, y, half2
+
+
+@pytest.mark.parametrize("again", ["deepcopy", f"pickle {PROTOCOLS[-1]}"], indirect=True)
+def test_many_roots_of_one_deep_graph(again: Any) -> None:
+    """The time goes with the nodes, not with the roots times the nodes."""
+    roots = [Value(0.0)]
+    for _ in range(10_000):
+        roots.append(roots[-1] + 1)
+    found = again(roots)
+    assert all(after.inputs[0] is before for before, after in pairwise(found))
+    backwards = again(roots[::-1])
+    assert backwards[0].data == 10_000
+
+
+def test_two_picklers_at_a_time() -> None:
+    """The first keeps what it has seen, as picklers do; the second writes all of it itself."""
+    gc.collect()
+    assert len(Together.alive) == 0
+    roots = [Value(0.0)]
+    for _ in range(3_000):
+        roots.append(roots[-1] + 1)
+    first = pickle.Pickler(io.BytesIO())
+    for root in roots:
+        first.dump(root)
+    assert len(Together.alive) == 3_000
+    roots[0].data = 5.0
+    for root in (roots[-1], roots[-1] + 1, roots[1_500]):
+        found = pickle.loads(pickle.dumps(root))
+        assert repr(found) == repr(root)
+        order = topological_order(found)
+        assert order[0].data == 5.0
+        assert len(order) == len(topological_order(root))
+    del first
+    gc.collect()
+    assert len(Together.alive) == 0
+
+
+def test_a_pickle_shows_the_numbers_of_its_time() -> None:
+    x, y = chain(3)
+    for data in (1.0, 7.0):
+        x.data = data
+        assert pickle.loads(pickle.dumps([y, x]))[1].data == data
+
+
+def test_python_written_picklers_too() -> None:
+    x, y = chain(2_000)
+    file = io.BytesIO()
+    pickle._Pickler(file).dump([y, x])  # type: ignore[attr-defined]
+    file.seek(0)
+    y2, x2 = pickle._Unpickler(file).load()  # type: ignore[attr-defined]
+    y2.backward()
+    assert x2.grad == 2_001
+
+
+def test_shallow_copies() -> None:
+    a, b = Value(2.0), Value(3.0)
+    product = a * b
+    product.name = "p"
+    other = copy.copy(product)
+    assert (repr(other), other.inputs, other.op) == (repr(product), (a, b), "*")
+    assert other is not product
+    other.backward()
+    assert (a.grad, b.grad) == (3.0, 2.0)
+
+
+def test_subclasses_keep_what_is_theirs(again: Any) -> None:
+    x = Own(2.0)
+    x.tag = "kept"
+    y = again(x * x)
+    assert (type(y.inputs[0]), y.inputs[0].tag) == (Own, "kept")
+    assert copy.copy(x).tag == "kept"
+
+
+def test_a_backward_cannot_be_copied() -> None:
+    y = tanh(Value(0.5)) * 2
+    for act in (pickle.dumps, copy.deepcopy, lambda y: copy.copy(y.inputs[0])):
+        with pytest.raises(TypeError, match="has a _backward, which belongs to this very graph"):
+            act(y)
+    with pytest.raises(TypeError, match=r"Value\(data, inputs, 'tanh', locals=...\)"):
+        pickle.dumps([y])
+    gc.collect()
+    assert len(Together.alive) == 0
 
 
 # ------------------------------------------------------------------ training
