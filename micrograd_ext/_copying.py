@@ -62,6 +62,8 @@ def copied(node: Any, made: Callable[..., Any]) -> Any:
 
 def deepcopied(root: Any, memo: dict[int, Any], made: Callable[..., Any]) -> Any:
     """A copy of the whole graph; what `copy.deepcopy` copied before is not copied again."""
+    if not isinstance(memo, dict):
+        raise TypeError(f"__deepcopy__: memo: expected a dict, got {memo!r}")
     for node in unmet(root, memo):
         (*found, inputs, locals_), others = parts(node)
         out = made(None, *found, tuple(memo[id(x)] for x in inputs), locals_)
