@@ -8,7 +8,9 @@ from __future__ import annotations
 import math
 from math import copysign, fabs, inf, nan, tanh
 
-__all__ = ["cos", "divide", "exp", "fabs", "log", "pow", "sin", "sqrt", "tanh"]
+__all__ = ["NAN", "cos", "divide", "exp", "fabs", "log", "pow", "sin", "sqrt", "tanh"]
+
+NAN = nan  # as C calls it
 
 
 def exp(x: float) -> float:

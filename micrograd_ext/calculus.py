@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, overload
 
 from . import graph
 from ._tape import OPS
-from .engine import Value
+from .engine import Value, own
 
 __all__ = ["RULES", "Rule", "central_difference", "grad"]
 
@@ -112,17 +112,21 @@ def grad(y: Value, x: Any) -> Any:
 
 def _rule(node: Value) -> Rule | None:
     """What computed the node; None for an op of one's own, even if it borrows a name."""
-    return RULES.get(node.op) if OPS.get(node.op, (0, 0))[1] == len(node.inputs) else None
+    known = OPS.get(node.op, (0, 0))[1] == len(node.inputs) and not own(node)
+    return RULES.get(node.op) if known else None
 
 
 def _partial(node: Value, slot: int) -> Value | float | None:
     """d(node)/d(its slot-th input); None for a constant 1."""
     rule = _rule(node)
     if rule is None:
-        raise ValueError(f"grad: no formula is known for the derivative of {node.op!r}")
+        raise ValueError(
+            f"grad: no formula is known for the derivative of {node.op!r}: of an op of your own "
+            "the graph has numbers only; compute it with the ops of Value"
+        )
     if rule.partials is not None:
         return rule.partials[slot](node, *node.inputs)
-    local = list(node.sends(1.0))[slot][0]
+    local, _ = node.sends(1.0)[slot] or (0.0, 0.0)
     return None if local == 1.0 else local
 
 

@@ -1,6 +1,7 @@
 # The types with which engine.py is compiled.
 
 cimport cython
+from cpython.ref cimport PyObject
 
 
 @cython.cdivision(True)
@@ -15,8 +16,8 @@ cdef class Value:
     cdef public object name
     cdef Value _x, _y       # the inputs, or None
     cdef double _dx, _dy    # d(this)/d(input)
-    cdef long long _walk    # the last traversal that came here
-    cdef int _turn          # which input that traversal takes next
+    cdef long long _mark    # the last traversal that came here, and the input it takes next
+    cdef object __weakref__
 
 
 cdef double number(object x) except? -1.0
@@ -25,10 +26,40 @@ cdef Value needed(object x)
 cdef Value leaf(double data)
 cdef Value unary(str op, double data, Value x, double dx)
 cdef Value binary(str op, double data, Value x, double dx, Value y, double dy)
-cdef Value product(Value x, Value y)
+cdef Value add(Value x, Value y)
+cdef Value subtract(Value x, Value y)
+cdef Value multiply(Value x, Value y)
+cdef Value divided(Value x, Value y)
+cdef Value power(Value x, Value y)
 cdef double power_dx(double x, double y) noexcept
 cdef double power_dy(double x, double y, double data) noexcept
 cdef list walk(Value root)
 cdef long long walks
 cdef int depth
 cdef list waiting
+
+
+# What Cython's classes lack: __new__, and that they can be given methods, as in `Value.log = log`.
+
+cdef extern from "Python.h":
+    ctypedef object (*newfunc)(type, PyObject *, PyObject *)
+    ctypedef struct PyTypeObject:
+        newfunc tp_new
+        void *tp_vectorcall
+        unsigned long tp_flags
+    const unsigned long Py_TPFLAGS_IMMUTABLETYPE
+
+cdef newfunc plain_new
+
+cdef object kind(cls, tuple args, dict kwargs)
+
+cdef inline object new_of_a_kind(type cls, PyObject *args, PyObject *kwargs):
+    cls = kind(cls, <tuple> args, None if kwargs == NULL else <dict> kwargs)
+    return plain_new(cls, args, kwargs)
+
+cdef inline void open_up():
+    global plain_new
+    cdef PyTypeObject *cls = <PyTypeObject *> Value
+    plain_new, cls.tp_new = cls.tp_new, new_of_a_kind
+    cls.tp_vectorcall = NULL  # or it would be taken instead of tp_new
+    cls.tp_flags &= ~Py_TPFLAGS_IMMUTABLETYPE

@@ -19,11 +19,12 @@ except ImportError:  # it takes part in building only
     from micrograd_ext import _no_cython as cython
 
 if cython.compiled:
-    from cython.cimports.libc.math import cos, exp, fabs, log, pow, sin, sqrt, tanh
+    from cython.cimports.libc.math import NAN, cos, exp, fabs, log, pow, sin, sqrt, tanh
 else:
-    from micrograd_ext._ieee import cos, divide, exp, fabs, log, pow, sin, sqrt, tanh
+    from micrograd_ext._ieee import NAN, cos, divide, exp, fabs, log, pow, sin, sqrt, tanh
 
-from micrograd_ext.graph import backward_steps
+from micrograd_ext import _copying
+from micrograd_ext.graph import backward_steps, topological_order
 
 __all__ = ["Value", "dot"]
 
@@ -36,43 +37,65 @@ class Value:
 
     Args:
         data: a number; it becomes a float64.
-        _children: for ops of your own: one or two Values that this one was computed from.
+        _children: for ops of your own: the Values that this one was computed from.
         _op: what computed it.
-        locals: d(this)/d(child), a number for each of the children.
-        name: what to call it when the graph is shown.
+        locals: d(this)/d(child), a number for each of the children, of which there are one or two.
+            Without, there may be any number of children, and what goes back to them is for a
+            function to say that is set as `_backward`.
+        name: what to call it when the graph is shown. label: the same, in micrograd's lecture.
 
     Attributes:
         data: the number. Setting it changes nothing that was computed from it before.
         grad: d(root)/d(this), where root is what `backward` was called on; 0.0 before.
-        op, inputs, name: as given; '' and () for a leaf. Micrograd's `_op` and `_prev` are there.
+        op, inputs, name: as given; '' and () for a leaf. Micrograd's `_op`, `_prev`, `_backward`
+            and `label` are there.
 
     Raises:
         TypeError: data that are no real number.
-        ValueError: an integer beyond float64; more than two children, or not a local derivative
-            for each.
+        ValueError: an integer beyond float64; local derivatives, but not one for each of one or
+            two children; a name and a label.
 
-    Values compare by their data with < and the like, but == and hash go by identity.
+    Values compare by their data with < and the like, but == and hash go by identity. With arrays
+    they compute element by element, to arrays of Values. `copy` and `pickle` take the graph along.
 
     >>> a, b = Value(2.0, name="a"), Value(-3.0, name="b")
     >>> c = a * b + a**2
     >>> c.backward()
     >>> c.data, a.grad, b.grad
     (-2.0, 1.0, 2.0)
+
+    An op of your own, micrograd's way:
+
+    >>> def cube(x):
+    ...     out = Value(x.data**3, (x,), "cube")
+    ...     def _backward():
+    ...         x.grad += 3 * x.data**2 * out.grad
+    ...     out._backward = _backward
+    ...     return out
+    >>> x = Value(2.0)
+    >>> cube(x).backward()
+    >>> x.grad
+    12.0
     """
 
-    __slots__ = ("_dx", "_dy", "_turn", "_walk", "_x", "_y", "data", "grad", "name", "op")
-    __array_ufunc__ = None  # np.float64(2) * value: numpy leaves that to us
+    __slots__ = ("__weakref__", "_dx", "_dy", "_mark", "_x", "_y", "data", "grad", "name", "op")
+    # numpy's scalars (-1000000) leave np.float64(2) * value to us, arrays (0) take the elements
+    __array_priority__ = -1.0
     unset = 0.0  # grad before anything arrived; see graph.Node
 
-    def __init__(self, data, _children=(), _op="", locals=None, name=None):
+    def __init__(self, data, _children=(), _op="", locals=None, name=None, label=None):
+        if name and label:
+            raise ValueError(f"Value: name and label are one, got {name!r} and {label!r}")
         self.data = number(data)
         self.grad = 0.0
         self.op = _op
-        self.name = name
+        self.name = name or label or None
         self._x = self._y = None
         self._dx = self._dy = 0.0
-        self._walk = self._turn = 0
-        if _children:
+        self._mark = 0
+        if _children and locals is None:
+            room(self)["_inputs"] = values(_children)
+        elif _children or locals:
             x, dx, y, dy = children(_children, locals)
             self._x, self._dx, self._y, self._dy = x, dx, y, dy
 
@@ -81,31 +104,28 @@ class Value:
     def __add__(self, other):
         if (y := value(other)) is None:
             return NotImplemented
-        return binary("+", self.data + y.data, self, 1.0, y, 1.0)
+        return add(self, y)
 
     def __sub__(self, other):
         if (y := value(other)) is None:
             return NotImplemented
-        return binary("-", self.data - y.data, self, 1.0, y, -1.0)
+        return subtract(self, y)
 
     def __mul__(self, other):
         if (y := value(other)) is None:
             return NotImplemented
-        return binary("*", self.data * y.data, self, y.data, y, self.data)
+        return multiply(self, y)
 
     def __truediv__(self, other):
         if (y := value(other)) is None:
             return NotImplemented
-        ratio = divide(self.data, y.data)
-        return binary("/", ratio, self, divide(1.0, y.data), y, divide(-ratio, y.data))
+        return divided(self, y)
 
     def __pow__(self, other):
         """Self ** other; d/dother is nan for a negative base, whose logarithm it needs."""
         if (y := value(other)) is None:
             return NotImplemented
-        data = pow(self.data, y.data)
-        dx, dy = power_dx(self.data, y.data), power_dy(self.data, y.data, data)
-        return binary("**", data, self, dx, y, dy)
+        return power(self, y)
 
     def max(self, other):
         """The larger of two; of equals, this one gets the gradient."""
@@ -120,6 +140,13 @@ class Value:
         if self.data <= y.data or self.data != self.data:
             return binary("min", self.data, self, 1.0, y, 0.0)
         return binary("min", y.data, self, 0.0, y, 1.0)
+
+    def __pos__(self):
+        return self
+
+    def conjugate(self):
+        """The same: np.std asks for it."""
+        return self
 
     def __neg__(self):
         return unary("neg", -self.data, self, -1.0)
@@ -182,19 +209,19 @@ class Value:
     # ---- with a number on the left
 
     def __radd__(self, other):
-        return NotImplemented if (x := value(other)) is None else x + self
+        return NotImplemented if (x := value(other)) is None else add(x, self)
 
     def __rsub__(self, other):
-        return NotImplemented if (x := value(other)) is None else x - self
+        return NotImplemented if (x := value(other)) is None else subtract(x, self)
 
     def __rmul__(self, other):
-        return NotImplemented if (x := value(other)) is None else x * self
+        return NotImplemented if (x := value(other)) is None else multiply(x, self)
 
     def __rtruediv__(self, other):
-        return NotImplemented if (x := value(other)) is None else x / self
+        return NotImplemented if (x := value(other)) is None else divided(x, self)
 
     def __rpow__(self, other):
-        return NotImplemented if (x := value(other)) is None else x**self
+        return NotImplemented if (x := value(other)) is None else power(x, self)
 
     # ---- back-propagation
 
@@ -202,13 +229,13 @@ class Value:
     def inputs(self):
         """The Values it was computed from, in order, one for each edge."""
         if self._x is None:
-            return ()
+            return own(self)
         return (self._x,) if self._y is None else (self._x, self._y)
 
     def sends(self, upstream):
         """(local derivative, local x upstream) for each input; see `graph.Node`."""
         if self._x is None:
-            return ()
+            return messages(self, upstream) if own(self) else ()
         first = (self._dx, self._dx * upstream)
         return (first,) if self._y is None else (first, (self._dy, self._dy * upstream))
 
@@ -225,7 +252,7 @@ class Value:
         order = walk(self)
         for item in order:
             node: Value = item
-            if node._x is not None:
+            if node._x is not None or (type(node) is not Value and own(node)):
                 node.grad = 0.0
         self.grad += 1.0
         for item in reversed(order):
@@ -234,6 +261,8 @@ class Value:
                 node._x.grad += node._dx * node.grad
                 if node._y is not None:
                     node._y.grad += node._dy * node.grad
+            elif type(node) is not Value and own(node):
+                send(node)
 
     def stepper(self):
         """Walk through the backward pass by hand; see `stepper.Stepper`."""
@@ -261,8 +290,60 @@ class Value:
     def _prev(self):  # micrograd's name for the inputs, as a set
         return set(self.inputs)
 
+    @property
+    def _backward(self):
+        """Micrograd's: a function that adds to the inputs' grads what this one sends them.
+
+        An op of one's own that was made without `locals` takes another one.
+        """
+        return vars(self).get("_backward", nothing) if own(self) else self._send
+
+    @_backward.setter
+    def _backward(self, function):
+        if not own(self):
+            raise AttributeError(
+                f"_backward: {self!r} knows its derivatives; an op of your own is made with "
+                "_children, but without locals: Value(data, (x,), 'op')"
+            )
+        if not callable(function):
+            raise TypeError(f"_backward: expected a function, got {function!r}")
+        vars(self)["_backward"] = function
+
+    def _send(self):
+        if self._x is not None:
+            self._x.grad += self._dx * self.grad
+            if self._y is not None:
+                self._y.grad += self._dy * self.grad
+
+    @property
+    def label(self):
+        """The name, '' if it has none: what micrograd's lecture calls it."""
+        return self.name or ""
+
+    @label.setter
+    def label(self, label):
+        self.name = label or None
+
+    def __copy__(self):
+        return _copying.copied(self, made)
+
+    def __deepcopy__(self, memo):
+        return _copying.deepcopied(self, memo, made)
+
+    def __reduce_ex__(self, protocol):
+        return _copying.reduced(self, made)
+
     def __float__(self):
         return self.data
+
+    def __int__(self):
+        return int(self.data)
+
+    def __round__(self, ndigits=None):
+        return round(self.data, ndigits)
+
+    def __format__(self, spec):
+        return format(self.data, spec) if spec else repr(self)
 
     def __lt__(self, other):
         return NotImplemented if (y := value(other)) is None else self.data < y.data
@@ -277,7 +358,7 @@ class Value:
         return NotImplemented if (y := value(other)) is None else self.data >= y.data
 
     def __eq__(self, other):
-        return self is other
+        return True if self is other else NotImplemented  # which is False, but for an array
 
     def __hash__(self):
         return id(self) >> 4
@@ -306,7 +387,7 @@ class Value:
 
 depth = 0  # of deallocations within deallocations
 waiting = []
-walks = 0  # traversals so far
+walks = 0  # traversals so far, times 4
 
 
 def dot(w, x, b):
@@ -319,13 +400,33 @@ def dot(w, x, b):
     """
     total = needed(b)
     for wi, xi in zip(w, x, strict=False):
-        term = product(needed(wi), needed(xi))
-        total = binary("+", total.data + term.data, total, 1.0, term, 1.0)
+        total = add(total, multiply(needed(wi), needed(xi)))
     return total
 
 
-def product(x, y):
+# ---- the ops that have a sign, whichever of the two the number is
+
+
+def add(x, y):
+    return binary("+", x.data + y.data, x, 1.0, y, 1.0)
+
+
+def subtract(x, y):
+    return binary("-", x.data - y.data, x, 1.0, y, -1.0)
+
+
+def multiply(x, y):
     return binary("*", x.data * y.data, x, y.data, y, x.data)
+
+
+def divided(x, y):
+    ratio = divide(x.data, y.data)
+    return binary("/", ratio, x, divide(1.0, y.data), y, divide(-ratio, y.data))
+
+
+def power(x, y):
+    data = pow(x.data, y.data)
+    return binary("**", data, x, power_dx(x.data, y.data), y, power_dy(x.data, y.data, data))
 
 
 def power_dx(x, y):
@@ -335,16 +436,115 @@ def power_dx(x, y):
 
 def power_dy(x, y, data):
     """d(x ** y)/dy, 0 where x is and stays 0."""
+    if x < 0:
+        return NAN  # and leaves no floating-point exception, of which numpy would warn
     return 0.0 if x == 0 and y >= 0 else data * log(x)
+
+
+# ---- ops of one's own
+
+
+def kind(cls, args, kwargs):
+    """The class of what `Value(*args, **kwargs)` makes."""
+    if cls is not Value or (len(args) < 2 and not kwargs):
+        return cls
+    kwargs = kwargs or {}
+    inputs = args[1] if len(args) > 1 else kwargs.get("_children")
+    locals = args[3] if len(args) > 3 else kwargs.get("locals")
+    return Own if inputs and locals is None else cls
+
+
+def new(cls, *args, **kwargs):  # what engine.pxd does for the compiled class
+    return object.__new__(kind(cls, args, kwargs))
+
+
+if cython.compiled:
+    open_up()  # noqa: F821 - of engine.pxd
+else:
+    Value.__new__ = new
+
+
+class Own(Value):
+    """An op of one's own with a `_backward`: what `Value(data, children, op)` makes.
+
+    Such a function refers to the Value it belongs to. Python's garbage collector frees them both:
+    it knows instances of this class, but for the sake of speed none of Value itself.
+    """
+
+
+def own(node):
+    """The inputs of an op that has a `_backward`, or may get one; () of any other Value."""
+    return () if type(node) is Value else getattr(node, "__dict__", {}).get("_inputs", ())
+
+
+def room(node):
+    """Where the inputs and the `_backward` of such an op are kept."""
+    try:
+        return vars(node)
+    except TypeError:
+        raise TypeError(
+            f"Value: {type(node).__name__} has no room for _children without locals"
+        ) from None
+
+
+def nothing():
+    """The `_backward` of an op that has not been given one."""
+
+
+def messages(node, upstream):
+    """What such an op `sends`. Of several edges from one input, the first takes it all."""
+    if node._backward is nothing:
+        return (None,) * len(own(node))
+    sent = pulled(node, upstream)
+    if upstream == 0 or upstream - upstream != 0:  # or it is infinite
+        locals = pulled(node, 1.0)
+    else:
+        locals = [None if s is None else s / upstream for s in sent]
+    return tuple(None if s is None else (d, s) for d, s in zip(locals, sent, strict=True))
+
+
+def send(node):
+    """Let such an op add to the grads of its inputs."""
+    if node._backward is not nothing:
+        for x, sent in zip(own(node), pulled(node, node.grad), strict=True):
+            if sent is not None:
+                x.grad += sent
+
+
+def pulled(node, upstream):
+    """What its `_backward` adds to the grad of each input; None for one that came before.
+
+    A pullback returns; a `_backward` adds to what is there, so it is given zeros to add to.
+    """
+    inputs = own(node)
+    grads = [node.grad, *[x.grad for x in inputs]]
+    try:
+        for x in inputs:
+            x.grad = 0.0
+        node.grad = upstream
+        node._backward()
+        found = {x: x.grad for x in inputs}
+        return [found.pop(x, None) for x in inputs]
+    finally:
+        for x, grad in zip([node, *inputs], grads, strict=True):
+            x.grad = grad
 
 
 # ---- making Values
 
 
+def made(together, cls, data, grad, op, name, inputs, locals):
+    """A Value with all that it consists of; see `_copying`."""
+    out = cls.__new__(cls)
+    Value.__init__(out, data, inputs, op, locals, name)
+    out.grad = grad
+    return out
+
+
 def leaf(data):
     out: Value = Value.__new__(Value)
     out.data, out.grad = data, 0.0
-    out.op, out.name, out._walk = "", None, 0
+    out.op, out.name, out._mark = "", None, 0
     out._x = out._y = None
     return out
 
@@ -352,7 +552,7 @@ def leaf(data):
 def unary(op, data, x, dx):
     out: Value = Value.__new__(Value)
     out.data, out.grad = data, 0.0
-    out.op, out.name, out._walk = op, None, 0
+    out.op, out.name, out._mark = op, None, 0
     out._x, out._dx = x, dx
     out._y, out._dy = None, 0.0
     return out
@@ -361,7 +561,7 @@ def unary(op, data, x, dx):
 def binary(op, data, x, dx, y, dy):
     out: Value = Value.__new__(Value)
     out.data, out.grad = data, 0.0
-    out.op, out.name, out._walk = op, None, 0
+    out.op, out.name, out._mark = op, None, 0
     out._x, out._dx = x, dx
     out._y, out._dy = y, dy
     return out
@@ -374,7 +574,7 @@ def value(x):
     if isinstance(x, (float, int)):
         return leaf(number(x))
     # other numbers have __float__, numpy's too; so do Tensors, which are no part of this graph
-    return Value(x) if hasattr(x, "__float__") and not hasattr(x, "backward") else None
+    return Value(x) if real(x) and not hasattr(x, "backward") else None
 
 
 def needed(x):
@@ -386,7 +586,7 @@ def needed(x):
 
 def number(x):
     """x as a float64; TypeError if it is no real number."""
-    if not isinstance(x, (float, int)) and (not hasattr(x, "__float__") or isinstance(x, Value)):
+    if not isinstance(x, (float, int)) and (not real(x) or isinstance(x, Value)):
         raise TypeError(f"Value: data: expected a real number, got {x!r}")
     try:
         return float(x)
@@ -394,37 +594,53 @@ def number(x):
         raise ValueError("Value: data: this integer is too large for a float64") from None
 
 
-def children(inputs, locals):
-    """The two inputs with their derivatives, or one and None."""
+def real(x):
+    """Whether x is like a real number: arrays have __float__ too."""
+    return hasattr(x, "__float__") and not getattr(x, "ndim", 0)
+
+
+def values(inputs):
+    """A tuple of Values; TypeError if they are none."""
     inputs = tuple(inputs)
-    if locals is None or len(inputs) > 2 or len(locals) != len(inputs):
-        raise ValueError(
-            f"Value: expected one or two _children and as many locals, got {len(inputs)} and "
-            f"{'none' if locals is None else len(locals)}"
-        )
     if not all(isinstance(x, Value) for x in inputs):
         raise TypeError(f"Value: _children: expected Values, got {inputs!r}")
+    return inputs
+
+
+def children(inputs, locals):
+    """The two inputs with their derivatives, or one and None."""
+    inputs = values(inputs)
+    if not 1 <= len(inputs) <= 2 or len(locals) != len(inputs):
+        raise ValueError(
+            f"Value: expected one or two _children and as many locals, got {len(inputs)} and "
+            f"{len(locals)}"
+        )
     x, dx = inputs[0], number(locals[0])
     return (x, dx, None, 0.0) if len(inputs) == 1 else (x, dx, inputs[1], number(locals[1]))
 
 
 def walk(root):
-    """`graph.topological_order`, with marks in the nodes instead of a set beside them."""
+    """`graph.topological_order`, with marks in the nodes instead of a set beside them.
+
+    A mark is the number of the traversal that came last, plus which input it takes next.
+    """
     global walks  # noqa: PLW0603
-    walks += 1
+    walks += 4
     order, path = [], [root]
-    root._walk, root._turn = walks, 0
+    root._mark = walks
     while path:
         node: Value = path[-1]
         child: Value = None
-        while child is None and node._turn < 2:
-            child = node._x if node._turn == 0 else node._y
-            node._turn += 1
-            if child is not None and child._walk == walks:
+        while child is None and node._mark < walks + 2:
+            child = node._x if node._mark == walks else node._y
+            node._mark += 1
+            if child is not None and child._mark >= walks:
                 child = None
-        if child is None:
-            order.append(path.pop())
-        else:
-            child._walk, child._turn = walks, 0
+        if child is not None:
+            child._mark = walks
             path.append(child)
+        elif node._x is None and type(node) is not Value and own(node):
+            return topological_order(root)  # slower: it asks for `inputs`, which may be many
+        else:
+            order.append(path.pop())
     return order

@@ -11,8 +11,8 @@ What is recorded is what was *computed*, so the tape cannot know:
 - numbers that Python took out of the graph and put back: `Value(floor(x.data))` is a constant.
 - a loop whose length depends on a value: it keeps its length.
 
-An op of one's own (`Value(data, children, op, locals)`) is only numbers to the graph: `record`
-refuses it.
+An op of one's own (`Value(data, children, op, locals)`, or one with a `_backward`) is only numbers
+to the graph: `record` refuses it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from . import graph
 from ._tape import OPS, Replay
-from .engine import Value
+from .engine import Value, own
 
 __all__ = ["Tape", "record"]
 
@@ -223,9 +223,10 @@ class Tape:
 def _instruction(node: Value, places: dict[Value, int]) -> tuple[int, int, int]:
     """The op's number and the places of its inputs; a unary op has its input twice."""
     op, arity = OPS.get(node.op, (0, 0))
-    if len(node.inputs) != arity:
+    if len(node.inputs) != arity or own(node):
         raise ValueError(
-            f"record: what {node.op!r} computes is not known, {node!r} can't be replayed"
+            f"record: what {node.op!r} computes is not known, {node!r} can't be replayed: of an op "
+            "of your own the graph has numbers only; the ops of Value are known"
         )
     return op, places[node.inputs[0]], places[node.inputs[-1]]
 

@@ -607,7 +607,10 @@ def _as_array(data: TensorLike, dtype: npt.DTypeLike | None = None) -> Array:
             f"Tensor: cannot make an array of {type(data).__name__}: {error}"
         ) from None
     if array.dtype.kind not in "fiub":
-        raise TypeError(f"Tensor: expected real numbers, got {given!r} of type {array.dtype}")
+        raise TypeError(
+            f"Tensor: expected real numbers, got {given!r} of type {array.dtype}"
+            + ("; a Value and a Tensor have no graph in common" if hasattr(given, "sends") else "")
+        )
     if dtype is None:
         if isinstance(data, Tensor):
             return array

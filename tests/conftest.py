@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+import micrograd_ext  # noqa: F401 - before pytest imports engine.py, not compiled, by its path
+
 settings.register_profile("quick", max_examples=100, deadline=None, derandomize=True)
 settings.register_profile(
     "long",

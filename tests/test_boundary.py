@@ -486,9 +486,13 @@ def model_call(rng: Random) -> Call:
     return call
 
 
-def value_of(rng: Random) -> Value:
+def value_of(rng: Random, own_ops: bool = True) -> Value:
     a, b = Value(rng.uniform(-2, 2)), Value(rng.choice((0.0, 1.0, 1e300, math.nan, -3.0)), name="b")
-    return rng.choice((a, a * b, (a + b).tanh(), a.exp() * a, (a * b).sigmoid() + 1))
+    own = Value(a.data**2, (a, b, a), "own")
+    if rng.random() < 0.5:
+        own._backward = lambda: setattr(a, "grad", a.grad + 2 * a.data * own.grad)
+    known = a, a * b, (a + b).tanh(), a.exp() * a, (a * b).sigmoid() + 1
+    return rng.choice((*known, own * a) if own_ops else known)
 
 
 def tensor_of(rng: Random) -> Tensor:
@@ -511,7 +515,7 @@ def stepping_call(rng: Random) -> Call:
         stepper = one.sum().stepper() if isinstance(one, Tensor) else one.stepper()
         return method_of(lambda rng: stepper)(rng)
     if rng.random() < 0.3:
-        played = tape.record(sum((value_of(rng) for _ in range(3)), Value(1.0)))
+        played = tape.record(sum((value_of(rng, own_ops=False) for _ in range(3)), Value(1.0)))
         return method_of(lambda rng: played)(rng)
     name, f = rng.choice(targets)
     call = by_signature(rng, name, f)
@@ -698,6 +702,7 @@ NUMBER, PAIR = Tensor(1.0), Tensor([1.0, 2.0])
         (lambda: initializers.RandomUniform(maxval=np.inf), ValueError, "maxval: expected a fin"),
         (lambda: initializers.RandomUniform(-1e308, 1e308), ValueError, "not farther apart"),
         (lambda: Value(1.0) < 10**400, ValueError, "too large for a float64"),
+        (lambda: Value(1.0).__deepcopy__([]), TypeError, "memo: expected a dict, got"),
         (lambda: views.graph_tree(3), TypeError, "expected a Value or a Tensor, got int"),
         (lambda: views.to_dot("a"), TypeError, "expected a Value or a Tensor, got str"),
         (lambda: Sequential.from_config(3), ValueError, "config: expected what get_config"),

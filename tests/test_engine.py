@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import math
 import os
 import random
+import re
 import subprocess
 import sys
 import weakref
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -313,6 +316,14 @@ def test_micrograds_names(engine: ModuleType) -> None:
     assert (c._op, c._prev, c.inputs) == ("+", {a, b}, (a, b))
     assert (a._op, a._prev, a.inputs) == ("", set(), ())
     assert (a * a)._prev == {a}
+    assert a.label == ""
+    a.label = "a"
+    assert (a.label, a.name, repr(a)) == ("a", "a", "Value(data=1.0, grad=0.0, name='a')")
+    a.label = ""
+    assert a.name is None
+    assert engine.Value(1.0, label="x").name == "x"
+    with pytest.raises(ValueError, match="name and label are one, got 'x' and 'y'"):
+        engine.Value(1.0, name="x", label="y")
     assert repr(a) == "Value(data=1.0, grad=0.0)"
     assert repr(engine.Value(1, name="x")) == "Value(data=1.0, grad=0.0, name='x')"
 
@@ -369,16 +380,14 @@ def test_no_cycles() -> None:
     gc.collect()
     gc.disable()
     try:
-
-        class Watched(AS_WRITTEN.Value):  # slots alone leave no room for a weak reference
-            pass
-
-        x = Watched(2.0)
-        y = x * x + x
-        y.backward()
-        gone = weakref.ref(x)
-        del x, y
-        assert gone() is None
+        for module in ENGINES.values():
+            x = module.Value(2.0)
+            y = x * x + x
+            y.backward()
+            gone = weakref.ref(x)
+            assert gone() is x
+            del x, y
+            assert gone() is None
     finally:
         gc.enable()
 
@@ -415,17 +424,23 @@ def test_integers_beyond_float64(engine: ModuleType) -> None:
 
 
 def test_values_and_tensors_do_not_mix_unseen(engine: ModuleType) -> None:
-    with pytest.raises(TypeError):
-        engine.Value(1.0) + Tensor([1.0])
+    v, t = engine.Value(1.0), Tensor([1.0])
+    for mix in (lambda: v + t, lambda: t + v, lambda: t @ v, lambda: v**t, lambda: Tensor([v])):
+        with pytest.raises(TypeError, match=r"expected real numbers, got .*Value\("):
+            mix()
+    with pytest.raises(TypeError, match="a Value and a Tensor have no graph in common"):
+        t * v
 
 
 def test_wrong_children(engine: ModuleType) -> None:
     v = engine.Value(1.0)
-    for children, locals_ in (((v,), None), ((v,), (1, 2)), ((v, v, v), (1, 2, 3))):
+    for children, locals_ in (((v,), ()), ((v,), (1, 2)), ((v, v, v), (1, 2, 3)), ((), (1,))):
         with pytest.raises(ValueError, match="one or two _children and as many locals"):
             engine.Value(1.0, children, "op", locals=locals_)
     with pytest.raises(TypeError, match="_children: expected Values"):
         engine.Value(1.0, (2.0,), "op", locals=(1,))
+    with pytest.raises(TypeError, match="_children: expected Values"):
+        engine.Value(1.0, (2.0,), "op")
 
 
 # ------------------------------------------------------------------ nn
@@ -470,3 +485,34 @@ def test_the_environment_chooses_the_engine() -> None:
             check=True,
         )
         assert done.stdout.split() == [str(pure == "1"), "4.0", "ReLU"]
+
+
+def test_the_stubs_and_the_types_agree_with_the_engine() -> None:
+    """Names and arguments in engine.pyi and engine.pxd are those of engine.py."""
+    folder = Path(_pure.__file__).parent
+    source = ast.parse((folder / "engine.py").read_text(encoding="utf-8"))
+    stub = ast.parse((folder / "engine.pyi").read_text(encoding="utf-8"))
+
+    def functions(body: list[ast.stmt]) -> dict[str, list[str]]:
+        found = [node for node in body if isinstance(node, ast.FunctionDef)]
+        return {f.name: [a.arg for a in (*f.args.posonlyargs, *f.args.args)] for f in found}
+
+    def class_of(tree: ast.Module) -> list[ast.stmt]:
+        return next(n.body for n in tree.body if isinstance(n, ast.ClassDef) and n.name == "Value")
+
+    real, said = functions(class_of(source)), functions(class_of(stub))
+    real["op"] = ["self"]  # an attribute, but not to be set
+    assert {name: real[name] for name in said} == said
+    attributes = {n.target.id for n in class_of(stub) if isinstance(n, ast.AnnAssign)}  # type: ignore[union-attr]
+    known = set(dir(micrograd_ext.engine.Value))
+    assert attributes <= known
+    inherited = {"__reduce_ex__", "__repr__", "__eq__", "__hash__"}
+    assert set(real) - set(said) - attributes == inherited | {"_send", "__dealloc__"}
+    outside = functions(source.body)
+    assert {n: a for n, a in functions(stub.body).items() if outside[n] != a} == {}
+    types = (folder / "engine.pxd").read_text(encoding="utf-8").split("# What Cython's")[0]
+    for name, arguments in re.findall(r"^cdef (?:inline )?\w+ (\w+)\((.*)\)", types, re.M):
+        if name != "divide":  # C's own, for Python's in _ieee
+            assert [a.split()[-1] for a in arguments.split(", ")] == outside[name]
+    fields = re.findall(r"^    cdef (?:public |readonly |long )*\w+ ([\w, ]+\w)", types, re.M)
+    assert {name for line in fields for name in line.split(", ")} == {*AS_WRITTEN.Value.__slots__}

@@ -84,6 +84,24 @@ def step():
     net.zero_grad()
 print(grows(step))
 """,
+    "graphs of Values with ops of one's own": """
+x = Value(0.5)
+def step():
+    out = Value(x.data ** 2, (x,), "square")
+    def _backward():
+        x.grad += 2 * x.data * out.grad
+    out._backward = _backward
+    (out * x + out).backward()
+print(grows(step))
+""",
+    "graphs of Values that are copied and pickled": """
+import copy, pickle
+net = nn.MLP(2, [2, 1], "tanh")
+def step():
+    out = net([0.5, -0.5])
+    copy.deepcopy([net, out]), pickle.loads(pickle.dumps([net, out]))
+print(grows(step, 200, 1_500))
+""",
     "graphs of Values that are stepped through": """
 net = nn.MLP(2, [1], "tanh")
 def step():
