@@ -445,7 +445,10 @@ def _is_broadcast(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
 
 
 def of_batch(loss: LossFunction, y: Array, y_pred: Tensor, weights: Array | None) -> Tensor:
-    """A batch's losses, reduced as the Loss says; weights are one for each example."""
+    """A batch's losses, reduced as the Loss says.
+
+    weights: one for each example; or of more axes, which broadcast against the losses.
+    """
     how: str | None = "none"
     if not isinstance(loss, Loss):
         each = loss(y, y_pred)
@@ -456,7 +459,7 @@ def of_batch(loss: LossFunction, y: Array, y_pred: Tensor, weights: Array | None
     else:
         return loss(y, y_pred, sample_weight=weights)
     if weights is not None:
-        weights = weights.reshape(len(weights), *[1] * (each.ndim - 1))
+        weights = weights.reshape(*weights.shape, *[1] * (each.ndim - weights.ndim))
     return reduced(each, weights, how)
 
 
