@@ -45,7 +45,7 @@ def test_a_file_for_each_epoch(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "a")) == names
     last = load_model(tmp_path / "a" / names[-1])
     np.testing.assert_array_equal(last.predict(X), model.predict(X))
-    with pytest.raises(ValueError, match=r"filepath: expected epoch, mae, loss in braces, got"):
+    with pytest.raises(ValueError, match=r"filepath: expected epoch, loss, mae in braces, got"):
         fit(model, callbacks=[callbacks.ModelCheckpoint(tmp_path / "{val_loss}")])
 
 
@@ -73,7 +73,7 @@ def test_the_best_epoch_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     )
     fit(network(), callbacks=[keep])
     assert not (tmp_path / "never").exists()
-    with pytest.warns(UserWarning, match="ModelCheckpoint: monitor: expected one of mae, loss"):
+    with pytest.warns(UserWarning, match="ModelCheckpoint: monitor: expected one of loss, mae"):
         fit(network(), epochs=1, callbacks=[callbacks.ModelCheckpoint(path, save_best_only=True)])
 
 
