@@ -19,15 +19,19 @@ def fault_of(name: str) -> str:
 
     A clone that was never built, and one that was built before the last pull, are what people have.
     """
+    here = Path(__file__).parent
+    missing = f"is not built for this Python, {sys.implementation.cache_tag}"
     try:
         module = import_module(f"{__package__}.{name}")
     except ModuleNotFoundError as error:
         if error.name != f"{__package__}.{name}":
             raise
-        return f"is not built for this Python, {sys.implementation.cache_tag}"
+        return missing
     except ImportError as error:
         return f"was built from other sources or for another machine: {error}"
-    stub = Path(__file__).with_name(f"{name}.pyi")
+    if Path(module.__file__ or here / name).parent != here:
+        return missing  # an editable install of another clone lent its own
+    stub = here / f"{name}.pyi"
     declared = stub.read_text("utf-8") if stub.exists() else ""  # not there in some bundles
     for found in re.finditer(r"^(?:def |class )?([A-Za-z]\w*)[(:]", declared, re.MULTILINE):
         if not hasattr(module, found[1]):
@@ -41,11 +45,8 @@ def check_compiled() -> None:
         if fault := fault_of(name):
             place = Path(__file__).resolve().parents[1]
             mend = "Install the package anew, with this Python's pip"
-            if (place / "setup.py").exists():  # a clone
-                mend = (
-                    "There, run: pip install -e . Or, if it is installed elsewhere, start Python "
-                )
-                mend += "in another folder"
+            if (place / "setup.py").exists():  # a clone; Python finds it before what is installed
+                mend = "There, run: pip install -e . Is it installed elsewhere? Leave that folder"
             raise ImportError(f"{__package__}.{name} of {place} {fault}. {mend}")
 
 
