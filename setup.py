@@ -1,10 +1,12 @@
 """Builds _kernels, _program and _tape, each a .pyx over C of csrc/, and engine, of engine.py."""
 
+import atexit
 import importlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from glob import glob
 from importlib import metadata
 from pathlib import Path
@@ -130,11 +132,20 @@ tape = extension("_tape", "micrograd_ext/_tape.pyx", tape_c)
 program = extension("_program", "micrograd_ext/_program.pyx")
 engine = extension("engine", "micrograd_ext/engine.py")
 
+# A tree that may not be written, as one mounted into a container, is built beside it.
+elsewhere = None if os.access(HERE, os.W_OK) else tempfile.mkdtemp()
+options = {}
+if elsewhere:
+    atexit.register(shutil.rmtree, elsewhere)
+    options = {"build": {"build_base": elsewhere}, "egg_info": {"egg_base": elsewhere}}
+
 setup(
     ext_modules=cythonize(
         [kernels, program, tape, engine],
+        build_dir=elsewhere,
         compiler_directives={"language_level": "3", "embedsignature": True},
         emit_linenums=INSTRUMENT == "coverage",  # lines of the .pyx
     ),
     cmdclass={"build_ext": BuildKernels},
+    options=options,
 )
