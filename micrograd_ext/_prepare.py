@@ -28,6 +28,8 @@ def fault_of(name: str) -> str:
             raise
         return missing
     except ImportError as error:
+        if name == "_kernels" and error.path is None:
+            raise  # its own words, on MICROGRAD_EXT_ISA; loaders' have a path
         return f"was built from other sources or for another machine: {error}"
     if Path(module.__file__ or here / name).parent != here:
         return missing  # an editable install of another clone lent its own
