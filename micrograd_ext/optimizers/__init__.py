@@ -171,7 +171,9 @@ class Optimizer(Configured):
         if self.clipvalue is not None:
             limit = self.clipvalue
             return [None if g is None else np.clip(g, -limit, limit) for g in grads]
-        norms = [0.0 if g is None else float(np.linalg.norm(np.float64(g))) for g in grads]
+        norms = [
+            0.0 if g is None else float(np.linalg.norm(np.asarray(g, np.float64))) for g in grads
+        ]
         if self.clipnorm is not None:
             limits, sizes = self.clipnorm, norms
         elif self.global_clipnorm is not None:
