@@ -1,33 +1,56 @@
 """Builds _kernels, _program and _tape, each a .pyx over C of csrc/, and engine, of engine.py."""
 
+import atexit
+import importlib
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from glob import glob
+from importlib import metadata
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
-try:
-    from Cython.Build import cythonize
-    from setuptools import Extension, setup
-    from setuptools.command.build_ext import build_ext
-except ImportError:
-    # `python setup.py ...` in an environment that holds only pip: fetch what pyproject.toml
-    # requires into build/, and start again. pip itself never comes here.
-    requires = HERE / "build" / "requires"
-    if str(requires) in os.environ.get("PYTHONPATH", ""):
-        raise
-    print(f"setup.py: setuptools or cython is missing; installing both into {requires}", flush=True)
-    pip_install = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade"]
-    subprocess.check_call(
-        [*pip_install, "--target", str(requires), "setuptools>=77", "cython>=3.1"]
-    )
-    path = os.pathsep.join(filter(None, [str(requires), os.environ.get("PYTHONPATH")]))
-    raise SystemExit(
-        subprocess.call([sys.executable, *sys.argv], env={**os.environ, "PYTHONPATH": path})
-    ) from None
+REQUIRES = ["setuptools>=77", "cython>=3.1"]  # as pyproject.toml has it
 
+
+def lacking():
+    """Which of REQUIRES this Python does not have, in words; '' if it has all."""
+    words = []
+    for name, oldest in (requirement.split(">=") for requirement in REQUIRES):
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            words.append(f"{name} is missing")
+            continue
+        numbers = [int(number) for number in version.split(".")[:2]]
+        if numbers < [int(number) for number in oldest.split(".")]:
+            words.append(f"{name} {version} is older than {oldest}")
+    return " and ".join(words)
+
+
+# `python setup.py ...` by hand fetches into build/ what its environment lacks. Where pip or another
+# tool runs this file, that is theirs to do: --no-build-isolation says what is there is to be used.
+if lacking() and Path(sys.argv[0]).name == "setup.py":
+    requires = HERE / "build" / "requires"
+    sys.path.insert(0, str(requires))
+    if lacking():  # not fetched earlier
+        print(f"setup.py: {lacking()}; installing into {requires}", flush=True)
+        pip_install = [sys.executable, "-m", "pip", "install", "--quiet", "--upgrade"]
+        subprocess.call([*pip_install, "--target", str(requires), *REQUIRES])
+        importlib.invalidate_caches()
+if lacking():
+    raise ModuleNotFoundError(
+        f"{lacking()}, which building micrograd_ext takes. Install both with\n"
+        f"    {sys.executable} -m pip install {' '.join(map(repr, REQUIRES))}"
+    )
+
+from Cython.Build import cythonize  # noqa: E402
+from setuptools import Extension, setup  # noqa: E402
+from setuptools.command.build_ext import build_ext  # noqa: E402
+from setuptools.errors import CompileError, PlatformError  # noqa: E402
 
 #: 'address,undefined' or 'thread': checks compiled in, for tools/sanitize; 'coverage': what counts
 #: how often each line runs, for tools/coverage.
@@ -70,7 +93,26 @@ class BuildKernels(build_ext):
             if extension.name in (tape.name, engine.name) and self.compiler.compiler_type != "msvc":
                 # the engine and the tape shall give the same bits as engine.py interpreted
                 extension.extra_compile_args += ["-ffp-contract=off"]
-        super().build_extensions()
+        try:
+            super().build_extensions()
+        except (CompileError, OSError) as error:
+            without = self.without()
+            if not without:
+                raise
+            raise PlatformError(
+                f"no {without}: micrograd_ext takes gcc or clang, and Python's headers (Debian and"
+                " Ubuntu: apt-get install gcc python3-dev; Fedora: dnf install gcc python3-devel;"
+                " macOS: xcode-select --install). CC=clang chooses a compiler"
+            ) from error
+
+    def without(self):
+        """What is not there, of what compiling takes; '' if nothing is amiss, or by MSVC."""
+        command = getattr(self.compiler, "compiler_so", None)
+        if command and shutil.which(command[0]) is None:
+            return f"C compiler {command[0]!r}"
+        if not any(Path(place, "Python.h").exists() for place in self.include_dirs):
+            return "Python.h"
+        return ""
 
 
 def extension(name, *sources):
@@ -90,11 +132,20 @@ tape = extension("_tape", "micrograd_ext/_tape.pyx", tape_c)
 program = extension("_program", "micrograd_ext/_program.pyx")
 engine = extension("engine", "micrograd_ext/engine.py")
 
+# A tree that may not be written, as one mounted into a container, is built beside it.
+elsewhere = None if os.access(HERE, os.W_OK) else tempfile.mkdtemp()
+options = {}
+if elsewhere:
+    atexit.register(shutil.rmtree, elsewhere)
+    options = {"build": {"build_base": elsewhere}, "egg_info": {"egg_base": elsewhere}}
+
 setup(
     ext_modules=cythonize(
         [kernels, program, tape, engine],
+        build_dir=elsewhere,
         compiler_directives={"language_level": "3", "embedsignature": True},
         emit_linenums=INSTRUMENT == "coverage",  # lines of the .pyx
     ),
     cmdclass={"build_ext": BuildKernels},
+    options=options,
 )

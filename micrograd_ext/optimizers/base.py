@@ -387,7 +387,7 @@ class Optimizer(Configured):
         limit = self.clipnorm or self.global_clipnorm
         if not limit:
             return grads
-        norms = [float(np.linalg.norm(np.float64(g))) for g in grads]
+        norms = [float(np.linalg.norm(g.astype(np.float64))) for g in grads]
         if not self.clipnorm:
             norms = [math.hypot(*norms)] * len(norms)
         return [
