@@ -43,13 +43,16 @@ cdef list waiting
 
 cdef extern from "Python.h":
     ctypedef object (*newfunc)(type, PyObject *, PyObject *)
+    ctypedef object (*vectorcallfunc)(PyObject *, PyObject *const *, size_t, PyObject *)
     ctypedef struct PyTypeObject:
         newfunc tp_new
-        void *tp_vectorcall
+        vectorcallfunc tp_vectorcall
         unsigned long tp_flags
     const unsigned long Py_TPFLAGS_IMMUTABLETYPE
+    Py_ssize_t PyVectorcall_NARGS(size_t)
 
 cdef newfunc plain_new
+cdef vectorcallfunc plain_call
 
 cdef object kind(cls, tuple args, dict kwargs)
 
@@ -57,9 +60,21 @@ cdef inline object new_of_a_kind(type cls, PyObject *args, PyObject *kwargs):
     cls = kind(cls, <tuple> args, None if kwargs == NULL else <dict> kwargs)
     return plain_new(cls, args, kwargs)
 
+# Newer Cython calls the class without asking tp_new: faster, and good enough for `Value(2.0)`.
+cdef inline object call(PyObject *cls, PyObject *const *args, size_t flags, PyObject *names):
+    cdef Py_ssize_t i, n = PyVectorcall_NARGS(flags)
+    if n == 1 and names == NULL:
+        return plain_call(cls, args, flags, names)
+    named = {}
+    if names != NULL:
+        for i in range(len(<tuple> names)):
+            named[(<tuple> names)[i]] = <object> args[n + i]
+    return type.__call__(Value, *[<object> args[i] for i in range(n)], **named)
+
 cdef inline void open_up():
-    global plain_new
+    global plain_new, plain_call
     cdef PyTypeObject *cls = <PyTypeObject *> Value
     plain_new, cls.tp_new = cls.tp_new, new_of_a_kind
-    cls.tp_vectorcall = NULL  # or it would be taken instead of tp_new
+    if cls.tp_vectorcall != NULL:
+        plain_call, cls.tp_vectorcall = cls.tp_vectorcall, call
     cls.tp_flags &= ~Py_TPFLAGS_IMMUTABLETYPE

@@ -455,7 +455,7 @@ def kind(cls, args, kwargs):
 
 
 def new(cls, *args, **kwargs):  # what engine.pxd does for the compiled class
-    return object.__new__(kind(cls, args, kwargs))
+    return object.__new__(kind(cls, args, kwargs) if args or kwargs else cls)
 
 
 if cython.compiled:
