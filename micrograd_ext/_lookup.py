@@ -343,7 +343,9 @@ def finite(what: str, value: Any) -> float:
 
 
 def _real(value: Any) -> float:
-    """A number as float64; nan for what is none, or too large."""
+    """A number as float64; nan for what is none, or too large. One in a Variable counts as well."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()
     good = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     try:
         return float(value) if good else math.nan

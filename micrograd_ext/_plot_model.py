@@ -152,8 +152,8 @@ def _title(layer: Layer, with_name: bool) -> Cell:
 def _details(layer: Layer, shapes: bool, dtype: bool, trainable: bool) -> list[Cell]:
     """The cells below the title."""
     before, after, number, rest = "?", "?", "?", "Weights: ?"
-    if layer.built and layer.input_shape is not None:
-        before, after = str(layer.input_shape), str(layer.compute_output_shape(layer.input_shape))
+    if layer.built and (shape := getattr(layer, "input_shape", None)) is not None:
+        before, after = str(shape), str(layer.compute_output_shape(shape))
         number, rest = "float32", "No weights"
     cells = []
     if shapes:

@@ -74,8 +74,8 @@ def print_summary(
     for layer in _between(model.layers, layer_range):
         name = Text.assemble(f"{layer.name} (", (type(layer).__name__, KIND), ")")
         shape, count = Text("?"), Text.assemble(("0", NUMBER), " (unbuilt)")
-        if layer.built and layer.input_shape is not None:
-            sizes = layer.compute_output_shape(layer.input_shape)
+        if layer.built and (given := getattr(layer, "input_shape", None)) is not None:
+            sizes = layer.compute_output_shape(given)
             parts = [(str(size), ANY_SIZE if size is None else NUMBER) for size in sizes]
             shape = Text.assemble("(", Text(", ").join(Text(*part) for part in parts), ")")
             count = Text(f"{layer.count_params():,}", NUMBER)

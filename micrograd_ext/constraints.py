@@ -42,8 +42,8 @@ class Constraint(Configured):
     """
 
     def __call__(self, w: TensorLike) -> TensorLike:
-        """What the weight becomes."""
-        raise NotImplementedError(f"{type(self).__name__}.__call__")
+        """What the weight becomes: what it was."""
+        return w
 
 
 class _Norm(Constraint):

@@ -326,18 +326,17 @@ _NAMES: dict[str, type[Initializer]] = {
 }
 
 
-def get(identifier: Any) -> InitializerLike:
-    """The initializer of that name or class; a callable shape -> array is returned as it is.
+def get(identifier: Any) -> Any:
+    """The initializer of that name or class; a callable shape -> array, or None, as it is.
 
     >>> get("zeros")((1,))
     array([0.], dtype=float32)
     """
     if isinstance(identifier, type) and issubclass(identifier, Initializer):
         return identifier()
-    found: InitializerLike = (
-        identifier if callable(identifier) else make("initializer", _NAMES, identifier)
-    )
-    return found
+    if identifier is None or callable(identifier):
+        return identifier
+    return make("initializer", _NAMES, identifier)
 
 
 def draw(initializer: InitializerLike, shape: tuple[int, ...]) -> Array:

@@ -288,13 +288,17 @@ class Metric(Configured):
 
     @property
     def variables(self) -> list[Variable]:
-        """Those that were added, those that are attributes, and those of metrics that are."""
+        """Those that were added, those in attributes, and those of metrics there."""
         found = [*self._added]
-        for value in vars(self).values():
+        waiting = [*vars(self).values()][::-1]
+        while waiting:
+            value = waiting.pop()
             if isinstance(value, Variable):
                 found.append(value)
             elif isinstance(value, Metric):
                 found += value.variables
+            elif isinstance(value, list | tuple | dict):
+                waiting += [*(value.values() if isinstance(value, dict) else value)][::-1]
         return [*{id(variable): variable for variable in found}.values()]
 
     def reset_state(self) -> None:
@@ -770,6 +774,18 @@ _CLASSES = {kind.__name__: kind for kind in _KINDS}
 _CLASSES |= {snake(kind.__name__): kind for kind in _KINDS if snake(kind.__name__) not in _NAMES}
 
 
+#: What stands for a function whose name is given.
+_OF_FUNCTIONS: dict[Any, Callable[..., Metric]] = {
+    binary_accuracy: BinaryAccuracy,
+    categorical_accuracy: CategoricalAccuracy,
+    losses.mean_absolute_error: MeanAbsoluteError,
+    losses.mean_squared_error: MeanSquaredError,
+    sparse_categorical_accuracy: SparseCategoricalAccuracy,
+    sparse_top_k_categorical_accuracy: SparseTopKCategoricalAccuracy,
+    top_k_categorical_accuracy: TopKCategoricalAccuracy,
+}
+
+
 def get(identifier: Any) -> Metric:
     """The metric of that name, which becomes its key in the history; or of that function.
 
@@ -790,7 +806,9 @@ def get(identifier: Any) -> Metric:
     function = find("metric", _NAMES, identifier)
     if isinstance(function, type):
         return get(function)
-    return MeanMetricWrapper(function, identifier.rpartition(">")[2])
+    name = identifier.rpartition(">")[2]
+    kind = _OF_FUNCTIONS.get(function)
+    return kind(name=name) if kind is not None else MeanMetricWrapper(function, name)
 
 
 def serialize(metric: Any) -> Any:

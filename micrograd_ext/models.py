@@ -80,6 +80,7 @@ class Sequential(Layer):
         trainable: bool = True,
         name: str | None = None,
     ) -> None:
+        self._input_shape: Shape | None = None
         super().__init__(name=name, trainable=trainable)
         self.layers: list[Layer] = []
         self.optimizer: optimizers.Optimizer | None = None
@@ -112,23 +113,23 @@ class Sequential(Layer):
         if not isinstance(layer, Layer):
             raise TypeError(f"add: layer: expected a Layer object, got {layer!r}")
         if isinstance(layer, InputLayer):
-            if self.layers or self.input_shape is not None:
+            if self.layers or self._input_shape is not None:
                 raise ValueError(f"add: {layer.name}: an Input can only be a model's first layer")
-            self.input_shape, self.input_dtype = layer.input_shape, layer.input_dtype
+            self._input_shape, self.input_dtype = layer.input_shape, layer.input_dtype
             return
         if any(layer.name == other.name for other in self.layers):
             raise ValueError(f"add: the model has a layer called {layer.name!r} already")
         if not self.layers:
             layer.input_dtype = self.input_dtype
-        first = layer.input_shape if not self.layers else None
-        shape = first if self.input_shape is None else self.output_shape
+        first = None if self.layers else getattr(layer, "input_shape", None)
+        shape = first if self._input_shape is None else self.output_shape
         if shape is not None:
             layer.compute_output_shape(shape)  # may object
             layer.ensure_built(shape)
-        if self.input_shape is None:
-            self.input_shape = first
+        if self._input_shape is None:
+            self._input_shape = first
         self.layers.append(layer)
-        self.built = self.input_shape is not None
+        self.built = self._input_shape is not None
 
     def build(self, input_shape: Shape) -> None:
         """Make the weights of all layers for batches of shape `input_shape`, e.g. (None, 784).
@@ -146,7 +147,7 @@ class Sequential(Layer):
         """Raise ValueError if it is built for other inputs."""
         if input_shape is not None and not self.takes(input_shape):
             raise ValueError(
-                f"{self.name}: build: it is built for inputs of shape {self.input_shape}, "
+                f"{self.name}: build: it is built for inputs of shape {self._input_shape}, "
                 f"got {input_shape}"
             )
 
@@ -158,10 +159,19 @@ class Sequential(Layer):
         return shape
 
     @property
+    def input_shape(self) -> Shape:
+        """The shape that goes in; an error before it is known."""
+        if self._input_shape is None:
+            raise NotBuiltError(f"{self.name}: the input's shape is not known yet: see `build`")
+        return self._input_shape
+
+    @input_shape.setter
+    def input_shape(self, shape: Shape | None) -> None:
+        self._input_shape = shape
+
+    @property
     def output_shape(self) -> Shape:
         """The shape that comes out; an error before the input's shape is known."""
-        if self.input_shape is None:
-            raise NotBuiltError(f"{self.name}: the input's shape is not known yet: see `build`")
         return self.compute_output_shape(self.input_shape)
 
     def summary(
@@ -228,7 +238,6 @@ class Sequential(Layer):
         [('dense + bias + relu', '4 -> 2')]
         """
         outputs = self.output_shape
-        assert self.input_shape is not None
         purpose = "predict" if self.loss is None else "fit"
         try:
             if self.run_eagerly:
@@ -611,8 +620,8 @@ class Sequential(Layer):
         ['InputLayer', 'Dense']
         """
         layers = self.layers
-        if self.input_shape is not None:
-            batch, *shape = self.input_shape
+        if self._input_shape is not None:
+            batch, *shape = self._input_shape
             first = InputLayer(shape, batch, self.input_dtype, name="input")
             layers = [first, *layers]
         config: dict[str, Any] = {"name": self.name}
@@ -712,18 +721,18 @@ class Sequential(Layer):
 
     def takes(self, shape: Shape) -> bool:
         """Whether inputs of that shape are what the model is for."""
-        if self.input_shape is None:
+        if self._input_shape is None:
             return True
-        return len(shape) == len(self.input_shape) and all(
+        return len(shape) == len(self._input_shape) and all(
             wanted in (None, size)
-            for wanted, size in zip(self.input_shape[1:], shape[1:], strict=True)
+            for wanted, size in zip(self._input_shape[1:], shape[1:], strict=True)
         )
 
     def ensure_built(self, input_shape: Shape) -> None:
         """Build for inputs of that shape, once; ValueError if it takes others."""
         if len(input_shape) and not self.takes(input_shape):
             raise ValueError(
-                f"{self.name}: expected inputs of shape {self.input_shape}, got {input_shape}"
+                f"{self.name}: expected inputs of shape {self._input_shape}, got {input_shape}"
             )
         super().ensure_built(input_shape)
 

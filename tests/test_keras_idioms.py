@@ -125,6 +125,71 @@ def test_a_build_from_beside_is_wrapped_too() -> None:
     assert (layer.built, len(layer.weights)) == (True, 1)
 
 
+def test_weights_are_made_while_building_only() -> None:
+    class Late(layers.Layer):
+        def call(self, inputs: Tensor) -> Tensor:
+            return inputs * self.add_weight()
+
+    with pytest.raises(ValueError, match="add_weight: expected to be called in build or __init__"):
+        Late()(X)
+
+
+def test_variables_in_attributes_are_weights() -> None:
+    class Holds(layers.Layer):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.scale = Variable(2.0, name="scale")
+            self.more = [Variable([1.0], trainable=False), {"a": Variable([0.5])}]
+
+        def call(self, inputs: Tensor) -> Tensor:
+            return inputs * self.scale + self.more[1]["a"]
+
+    layer = Holds()
+    assert [weight.numpy().tolist() for weight in layer.weights] == [2.0, [0.5], [1.0]]
+    model = compiled(layer, layers.Dense(2), run_eagerly=True)
+    model.fit(X, Y, verbose=0)
+    assert float(layer.scale) != 2
+    assert len(model.trainable_weights) == 4
+
+
+def test_several_inputs_reach_a_layer_of_ones_own() -> None:
+    class Both(layers.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = layers.Dense(3)
+
+        def build(self, input_shape: Any) -> None:
+            self.shapes = input_shape
+
+        def call(self, inputs: Any) -> Tensor:
+            x, y = inputs["x"], inputs["y"][0]
+            if len(x) > 1:  # not one that is tried
+                assert (x.dtype, y.dtype) == (np.float32, np.int32)
+            return self.dense(x) + y
+
+    layer = Both()
+    y = layer({"x": np.ones((5, 2)), "y": [np.ones((5, 3), np.int32)]})
+    assert y.shape == (5, 3)
+    assert layer.shapes == {"x": (5, 2), "y": [(5, 3)]}
+    assert layer.input_shape == {"x": (None, 2), "y": [(None, 3)]}
+    assert len(layer.weights) == 2
+
+
+def test_what_a_mask_leaves_out() -> None:
+    x = np.array([[[1.0, 10.0], [3.0, 20.0]], [[5.0, 60.0], [np.nan, np.inf]]], np.float32)
+    mask = np.array([[True, True], [True, False]])
+    layer = layers.BatchNormalization(momentum=0.0, epsilon=0.0)
+    y = layer(x, training=True, mask=mask)
+    kept = x[mask].astype(np.float64)
+    np.testing.assert_allclose(layer.moving_mean.numpy(), kept.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(layer.moving_variance.numpy(), kept.var(0), rtol=1e-6)
+    expected = (kept - kept.mean(0)) / kept.std(0)
+    np.testing.assert_allclose(y.data[mask], expected, rtol=1e-5, atol=1e-6)
+    for mask in (np.ones((1, 3)), np.ones((3, 1, 2, 2))):
+        with pytest.raises(ValueError, match="mask: expected a shape that broadcasts"):
+            layers.Softmax()(np.zeros((1, 2)), mask=mask)
+
+
 def test_layers_in_layers_train_as_the_model_does() -> None:
     seen = []
 
@@ -339,6 +404,7 @@ WRONG: dict[str, tuple[Callable[[], Any], str]] = {
     "weight's dtype": (lambda: layers.Layer().add_weight((2,), dtype="int32"), "dtype: expected"),
     "both shapes": (lambda: Input((3,), batch_shape=(None, 3)), "either shape"),
     "no shape": (Input, "either shape"),
+    "folder None": (lambda: callbacks.BackupAndRestore(None), "backup_dir: expected a folder"),  # type: ignore[arg-type]
     "no folder": (lambda: callbacks.BackupAndRestore(""), "backup_dir: expected a folder"),
     "assigned": (lambda: Variable([1.0, 2.0]).assign([1.0]), r"assign: expected numbers of shape"),
     "loss weights": (
@@ -697,6 +763,37 @@ def test_a_history_of_ones_own_is_used() -> None:
     assert len(history.history["loss"]) == 1
 
 
+def test_a_backup_within_an_epoch(tmp_path: Path) -> None:
+    class Broken(callbacks.Callback):
+        def on_batch_end(self, batch: int, logs: Any) -> None:
+            if batch == 3:
+                raise KeyboardInterrupt
+
+    def made() -> Sequential:
+        utils.set_random_seed(4)
+        return compiled(layers.Dense(2))
+
+    keep = callbacks.BackupAndRestore(tmp_path, save_freq=3, double_checkpoint=True)
+    with pytest.raises(KeyboardInterrupt):
+        made().fit(X, Y, batch_size=2, epochs=2, verbose=0, callbacks=[keep, Broken()])
+    model = made()
+    before = model.get_weights()
+    assert model.fit(X, Y, batch_size=2, epochs=2, verbose=0, callbacks=[keep]).epoch == [0, 1]
+    assert int(model.optimizer.iterations) == 3 + 8  # type: ignore[union-attr]
+    assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))
+    for wrong in (0, "batch", 1.5):
+        with pytest.raises(ValueError, match="save_freq"):
+            callbacks.BackupAndRestore(tmp_path, save_freq=wrong)
+
+
+def test_nan_may_be_an_error() -> None:
+    x = X.copy()
+    x[0, 0] = np.nan
+    stop = callbacks.TerminateOnNaN(raise_error=True)
+    with pytest.raises(RuntimeError, match="the loss of batch 0 is nan"):
+        compiled(layers.Dense(2)).fit(x, Y, verbose=0, callbacks=[stop])
+
+
 def test_checkpoints_count_batches(tmp_path: Path) -> None:
     keep = callbacks.ModelCheckpoint(str(tmp_path / "{epoch:02d}-{batch:02d}.keras"), save_freq=2)
     compiled(layers.Dense(2)).fit(X, Y, batch_size=2, epochs=2, verbose=0, callbacks=[keep])
@@ -821,5 +918,6 @@ def test_a_model_without_weights_reports() -> None:
 def test_asking_for_attributes_never_raises(thing: Any) -> None:
     for name in dir(thing):
         hasattr(thing, name)
+    assert not any(hasattr(Sequential(), name) for name in ("input_shape", "output_shape"))
     with pytest.raises(ValueError, match="not known yet"):
         Sequential().output_shape  # noqa: B018 - it is a ValueError, too

@@ -89,7 +89,7 @@ WRONG: dict[str, tuple[Callable[[], object], str]] = {
     "noise shape": (lambda: L.Dropout(0.5, (2, 5))(X), "noise_shape: expected 1, None or the size"),
     "slope": (lambda: L.LeakyReLU(-1), "negative_slope: expected a number >= 0, got -1"),
     "largest": (lambda: L.ReLU(max_value="a"), "max_value: expected a number >= 0, got 'a'"),  # type: ignore[arg-type]
-    "axis of the batch": (lambda: L.Softmax(0), "axis: expected the number of an axis behind"),
+    "axis no number": (lambda: L.Softmax("a"), "axis: expected the number of an axis"),
     "no such axis": (lambda: L.Softmax(2)(X), "axis: expected one of the axes .* got 2"),
     "shape": (lambda: L.Reshape((4, 2))(X), r"expected a shape of 6 numbers, .* got \(4, 2\)"),
     "open shape": (lambda: L.Reshape((4, -1))(X), r"expected a shape of 6 numbers"),

@@ -142,14 +142,16 @@ class CallbackList(Callback):
 class LambdaCallback(Callback):
     """Functions for the moments one cares for, by the names of `Callback`'s methods.
 
+    Anything else that is given becomes an attribute.
+
     >>> callback = LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
     """
 
-    def __init__(self, **moments: Callable[..., object] | None) -> None:
+    def __init__(self, **moments: Any) -> None:
         for name, function in moments.items():
-            if name not in MOMENTS:
+            if name.startswith("on_") and name not in MOMENTS:
                 raise TypeError(
                     f"LambdaCallback: expected one of {', '.join(MOMENTS)}, got {name!r}"
                 )
-            if function is not None:
+            if function is not None or name not in MOMENTS:
                 setattr(self, name, function)

@@ -114,6 +114,10 @@ class BackupAndRestore(Callback):
 
     Args:
         backup_dir: a folder for this training alone.
+        save_freq: 'epoch', or after how many batches to keep it as well; training goes on with
+            the epoch that these are of, from its beginning, and the weights as they were then.
+        double_checkpoint: taken for Keras's sake: a file takes the place of the last one when it
+            is complete, so that one is always there.
         delete_checkpoint: whether to delete what is kept when training is over.
 
     The model has to be built when `fit` is called. What other callbacks remember is theirs.
@@ -121,11 +125,21 @@ class BackupAndRestore(Callback):
     >>> callback = BackupAndRestore("backup")
     """
 
-    def __init__(self, backup_dir: str | PathLike[str], delete_checkpoint: bool = True) -> None:
-        if not os.fspath(backup_dir):
-            raise ValueError("BackupAndRestore: backup_dir: expected a folder, got ''")
-        self.backup_dir, self.delete_checkpoint = Path(backup_dir), delete_checkpoint
-        self._ended = 0
+    def __init__(
+        self,
+        backup_dir: str | PathLike[str],
+        save_freq: str | int = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+    ) -> None:
+        if not backup_dir or not isinstance(backup_dir, str | PathLike):
+            raise ValueError(f"BackupAndRestore: backup_dir: expected a folder, got {backup_dir!r}")
+        self.backup_dir, self.delete_checkpoint = Path(backup_dir), bool(delete_checkpoint)
+        self.double_checkpoint = bool(double_checkpoint)
+        self.save_freq = "epoch" if save_freq == "epoch" else positive("save_freq", save_freq)
+        self._ended = self._batches = 0
+        if self.save_freq != "epoch":  # else nobody need know of batches
+            self.on_train_batch_end = self._count  # type: ignore[method-assign]
 
     @property
     def _file(self) -> Path:
@@ -133,13 +147,22 @@ class BackupAndRestore(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """See `Callback`."""
-        self._ended = 0
+        self._ended = self.model.initial_epoch
+        self._batches = 0
         if self._file.exists():
             self._ended = self.model.initial_epoch = _keeping.restore(self.model, self._file)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
         self._ended = epoch + 1
+        self._keep()
+
+    def _count(self, batch: int, logs: Logs | None = None) -> None:
+        self._batches += 1
+        if self._batches % int(self.save_freq) == 0:
+            self._keep()
+
+    def _keep(self) -> None:
         self.backup_dir.mkdir(parents=True, exist_ok=True)
         _keeping.save(self.model, self._file, epochs=self._ended)
 

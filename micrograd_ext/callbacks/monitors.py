@@ -218,13 +218,21 @@ class LearningRateScheduler(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Ends training, without an error, at a batch whose loss is nan or infinite.
+    """Ends training at a batch whose loss is nan or infinite.
+
+    raise_error: whether to end it with a RuntimeError.
 
     >>> callback = TerminateOnNaN()
     """
 
+    def __init__(self, raise_error: bool = False) -> None:
+        self.raise_error = bool(raise_error)
+
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
-        if not math.isfinite((logs or {}).get("loss", 0.0)):
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            if self.raise_error:
+                raise RuntimeError(f"TerminateOnNaN: the loss of batch {batch} is {loss}")
             print(f"Batch {batch}: invalid loss, terminating training")
             self.model.stop_training = True

@@ -188,7 +188,7 @@ class ProgbarLogger(Callback):
 
 
 class CSVLogger(Callback):
-    """Writes a line for each epoch: its number, the loss and the metrics.
+    """Writes a line for each epoch: its number, the loss and the metrics, NA for what is missing.
 
     Args:
         filename: where to.
@@ -218,6 +218,8 @@ class CSVLogger(Callback):
         writer = csv.writer(self._file, delimiter=self.separator)
         if self._names is None:
             self._names = sorted(logs or {})
+            if not any(name.startswith("val_") for name in self._names):
+                self._names += [f"val_{name}" for name in self._names]  # they may still come
             writer.writerow(["epoch", *self._names])
         writer.writerow([epoch, *((logs or {}).get(name, "NA") for name in self._names)])
         self._file.flush()

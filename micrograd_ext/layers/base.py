@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, wraps
-from typing import Any, NamedTuple, TypeAlias, TypedDict
+from typing import Any, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from ..tensor import Array, Tensor, TensorLike, no_grad
 from ..variable import Variable
 
 __all__ = ["Input", "InputLayer", "Layer", "Shape"]
+
+T = TypeVar("T")
 
 #: Sizes of the axes; None where any size will do, as for the batch.
 Shape: TypeAlias = tuple[int | None, ...]
@@ -103,6 +105,38 @@ def calling(layer: Layer, training: bool | None) -> Iterator[Call]:
 Build: TypeAlias = Callable[..., None]
 
 
+def mapped(function: Callable[[Any], Any], given: Any) -> Any:
+    """The function of each of several things in a list, tuple or dict, in one like it."""
+    if isinstance(given, Mapping):
+        return {name: function(each) for name, each in given.items()}
+    return type(given)(function(each) for each in given)
+
+
+def of_any_batch(shape: Any) -> Any:
+    """A shape of inputs, or several, with None for the batch.
+
+    >>> of_any_batch([(5, 2), (5, 3)])
+    [(None, 2), (None, 3)]
+    """
+    if isinstance(shape, Mapping) or (shape and isinstance(shape[0], tuple | list | Mapping)):
+        return mapped(of_any_batch, shape)
+    return None, *shape[1:]
+
+
+def has_several(inputs: Any) -> bool:
+    """Whether what a layer is given are several arrays in a list, tuple or dict; else it is one."""
+    if isinstance(inputs, Mapping):
+        return True
+    return isinstance(inputs, list | tuple) and any(
+        isinstance(each, Tensor | np.ndarray) or has_several(each) for each in inputs
+    )
+
+
+def shape_of(inputs: Any) -> Any:
+    """The shape of inputs, or of several."""
+    return inputs.shape if isinstance(inputs, Tensor) else mapped(shape_of, inputs)
+
+
 def _once(build: Build) -> Build:
     """`build`, once for each layer, whoever calls it, after which the layer is built.
 
@@ -127,15 +161,18 @@ def _once(build: Build) -> Build:
         self._building = True
         try:
             build(self, *args, **kwargs)
-        except BaseException:
-            self._weights[:] = before  # another try begins anew
+        except BaseException:  # another try begins anew
+            made = {id(weight) for weight in self._weights} - {id(weight) for weight in before}
+            for name in [name for name, value in vars(self).items() if id(value) in made]:
+                delattr(self, name)
+            self._weights[:] = before
             self.built = False
             raise
         finally:
             self._building = False
         self.built = True
         if shape is not None:
-            self.input_shape = (None, *shape[1:])
+            self.input_shape = of_any_batch(shape)
             if any(not inner.built for inner in inner_layers(self)):
                 self._try(shape)  # they are built when they are called
 
@@ -143,8 +180,15 @@ def _once(build: Build) -> Build:
     return once
 
 
-def _shape(layer: Layer, given: Any) -> Shape:
-    """A shape of inputs, as a tuple; ValueError if it is none."""
+def _shape(layer: Layer, given: Any) -> Any:
+    """A shape of inputs, as a tuple; or of several, in lists and dicts; ValueError if none."""
+    several = isinstance(given, Mapping) or (
+        isinstance(given, tuple | list)
+        and len(given) > 0
+        and all(isinstance(each, tuple | list | Mapping) for each in given)
+    )
+    if several:
+        return mapped(lambda each: _shape(layer, each), given)
     whole = isinstance(given, tuple | list) and all(
         size is None or (isinstance(size, int | np.integer) and not isinstance(size, bool))
         for size in given
@@ -250,7 +294,7 @@ class Layer(Configured):
         around this one was told. Other arguments are those of `call`.
         """
         x = self._as_input(inputs)
-        self.ensure_built(x.shape)
+        self.ensure_built(shape_of(x))
         place = training_place(type(self).call)
         if place is not None and len(args) > place:
             training, args = args[place], (*args[:place], *args[place + 1 :])
@@ -265,7 +309,7 @@ class Layer(Configured):
         with calling(self, training):
             return self._called(x, args, kwargs)
 
-    def _called(self, x: Tensor, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
+    def _called(self, x: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
         """What `call` returns, which a regularizer may look at."""
         y = self.call(x, *args, **kwargs)
         if self.activity_regularizer is not None and isinstance(y, Tensor):
@@ -273,16 +317,19 @@ class Layer(Configured):
             self.add_loss(penalty / max(len(y), 1) if y.ndim else penalty)
         return y
 
-    def _as_input(self, inputs: TensorLike) -> Tensor:
-        """A Tensor as it is; arrays of floats as float32, whole numbers as what they are."""
+    def _as_input(self, inputs: TensorLike) -> Any:
+        """A Tensor as it is; arrays of floats as float32, whole numbers as what they are.
+
+        So each of several in a list, tuple or dict.
+        """
         if isinstance(inputs, Tensor):
             return inputs
-        array = np.asarray(inputs) if isinstance(inputs, np.ndarray) else None
-        if array is None:
-            try:
-                array = np.asarray(inputs)
-            except ValueError:  # the Tensor will say what is wrong
-                return Tensor(inputs, requires_grad=False)
+        if has_several(inputs):
+            return mapped(self._as_input, inputs)
+        try:
+            array = np.asarray(inputs)
+        except ValueError:  # the Tensor will say what is wrong
+            return Tensor(inputs, requires_grad=False)
         dtype = array.dtype if array.dtype.kind in "iub" or not self.autocast else np.float32
         return Tensor(array, requires_grad=False, dtype=dtype)
 
@@ -319,7 +366,7 @@ class Layer(Configured):
                 layer = self if self.built else copy.deepcopy(self)
                 layer.ensure_built(input_shape)
                 found.append(layer._try(input_shape, size))
-            if None not in input_shape[1:]:
+            if not _open(input_shape):
                 break
         first, last = found[0], found[-1]
         if len(first) == 0 or len(first) != len(last):
@@ -330,12 +377,18 @@ class Layer(Configured):
 
     def _try(self, input_shape: Shape, size: int = 8) -> tuple[int, ...]:
         """The shape of what comes out for zeros."""
-        shape = (1, *(size if known is None else known for known in input_shape[1:]))
+
+        def zeros(shape: Any) -> Any:
+            if isinstance(shape, Mapping) or isinstance(shape[0], tuple | list | Mapping):
+                return mapped(zeros, shape)
+            sizes = (size if known is None else known for known in shape[1:])
+            return np.zeros((1, *sizes), self.input_dtype)
+
         layers = [self, *all_layers_in(self)]
         before = [(layer, layer._added, layer._last_entry) for layer in layers]
         try:
             with no_grad():
-                y: Any = self(np.zeros(shape, self.input_dtype))
+                y: Any = self(zeros(input_shape))
         finally:  # losses stay those of the call before
             for layer, added, entry in before:
                 layer._added, layer._last_entry = added, entry
@@ -374,6 +427,11 @@ class Layer(Configured):
         Raises:
             ValueError: a shape that is none, or another dtype.
         """
+        if self.built and not self._building:
+            raise ValueError(
+                f"{self.name}: add_weight: expected to be called in build or __init__, as the "
+                "layer is built already"
+            )
         shape = self._weight_shape(shape)
         float32_only(f"{self.name}: add_weight: dtype", dtype)
         if math.prod(shape) > _most.get():
@@ -429,10 +487,16 @@ class Layer(Configured):
     def weights(self) -> list[Variable]:
         """All weights, its own before those of the layers in it, trainable ones first."""
         found = [
-            *self._weights,
+            *self._own_weights(),
             *(weight for inner in inner_layers(self) for weight in inner.weights),
         ]
         return list({id(weight): weight for weight in found}.values())
+
+    def _own_weights(self) -> list[Variable]:
+        """Those that `add_weight` made, then Variables kept in attributes, trainable ones first."""
+        known = {id(weight) for weight in self._weights}
+        others = [each for each in _parts(self, Variable) if id(each) not in known]
+        return [*self._weights, *sorted(others, key=lambda each: not each.requires_grad)]
 
     @property
     def variables(self) -> list[Variable]:
@@ -455,7 +519,7 @@ class Layer(Configured):
         """The weights that training adjusts; none if `trainable` is False."""
         if not self.trainable:
             return []
-        own = [weight for weight in self._weights if weight.requires_grad]
+        own = [weight for weight in self._own_weights() if weight.requires_grad]
         found = [
             *own,
             *(weight for inner in inner_layers(self) for weight in inner.trainable_weights),
@@ -557,16 +621,20 @@ class Layer(Configured):
 
 def inner_layers(layer: Layer) -> Iterator[Layer]:
     """The layers that a layer is made of, each once."""
+    return _parts(layer, Layer)
+
+
+def _parts(layer: Layer, kind: type[T]) -> Iterator[T]:
+    """What a layer keeps of a kind, in attributes and in lists and dicts there, each once."""
     seen = {id(layer)}
     stack: list[Any] = [*vars(layer).values()][::-1]
     while stack:
         value = stack.pop()
-        if id(value) in seen:
-            continue
         if isinstance(value, Mapping | list | tuple):
-            seen.add(id(value))
-            stack += [*(value.values() if isinstance(value, Mapping) else value)][::-1]
-        elif hasattr(value, "trainable_weights"):
+            if id(value) not in seen:
+                seen.add(id(value))
+                stack += [*(value.values() if isinstance(value, Mapping) else value)][::-1]
+        elif isinstance(value, kind) and id(value) not in seen:
             seen.add(id(value))
             yield value
 
@@ -618,6 +686,15 @@ def assign(owner: str, weights: Sequence[Tensor], arrays: Sequence[Array]) -> No
         weight.data[...] = array
 
 
+def _open(shape: Any) -> bool:
+    """Whether some size but the batch's is not known."""
+    if isinstance(shape, Mapping):
+        return any(map(_open, shape.values()))
+    if shape and isinstance(shape[0], tuple | list | Mapping):
+        return any(map(_open, shape))
+    return None in shape[1:]
+
+
 class SameShape(Layer):
     """What layers share that put out the shape that they take."""
 
@@ -636,8 +713,15 @@ class InputLayer(SameShape):
         dtype: Any = None,
         batch_shape: Sequence[int | None] | None = None,
         *,
+        sparse: bool | None = None,
+        input_shape: Sequence[int | None] | None = None,
         name: str | None = None,
     ) -> None:
+        if sparse:
+            raise ValueError(
+                f"Input: sparse: expected False, as inputs are dense here, got {sparse!r}"
+            )
+        shape = input_shape if shape is None else shape  # its name in Keras 2
         if (shape is None) == (batch_shape is None):
             raise ValueError(
                 "Input: expected either shape, without the batch, or batch_shape, "
@@ -714,9 +798,7 @@ def Input(  # noqa: N802 - Keras's name
     >>> Input(shape=(28, 28, 1)).input_shape
     (None, 28, 28, 1)
     """
-    if sparse:
-        raise ValueError(f"Input: sparse: expected False, as inputs are dense here, got {sparse!r}")
-    return InputLayer(shape, batch_size, dtype, batch_shape, name=name)
+    return InputLayer(shape, batch_size, dtype, batch_shape, sparse=sparse, name=name)
 
 
 def count_of(layer: Layer, argument: str, value: Any) -> int:

@@ -146,7 +146,7 @@ class Conv2D(KernelLayer):
     def call(self, inputs: Tensor) -> Tensor:
         """The outputs of a batch."""
         how = self.strides, self.padding, self.dilation_rate, self.groups
-        return self.activation(ops.conv2d(inputs, self.kernel, self.bias, *how))
+        return self.activated(ops.conv2d(inputs, self.kernel, self.bias, *how))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(batch, OH, OW, filters)."""

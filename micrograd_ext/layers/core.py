@@ -50,6 +50,10 @@ class KernelLayer(Layer):
         self.kernel: Variable
         self.bias: Variable | None = None
 
+    def activated(self, y: Tensor) -> Tensor:
+        """The activation of y; an activation that was set to None is linear."""
+        return y if self.activation is None else self.activation(y)
+
     def add_kernel(self, *shape: int) -> None:
         """Make the kernel, whose last axis is the outputs, and the bias."""
         self.kernel = self.add_weight(
@@ -126,7 +130,7 @@ class Dense(KernelLayer):
         """The outputs of a batch."""
         self.compute_output_shape(inputs.shape)
         y = ops.matmul(inputs, self.kernel)
-        return self.activation(y if self.bias is None else y + self.bias)
+        return self.activated(y if self.bias is None else y + self.bias)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """(..., units)."""
@@ -309,10 +313,9 @@ class Softmax(Layer):
         super().__init__(**options)
         axes = axis if isinstance(axis, tuple | list) else (axis,)
         for each in axes:
-            if isinstance(each, bool) or not isinstance(each, int | np.integer) or each == 0:
+            if isinstance(each, bool) or not isinstance(each, int | np.integer):
                 raise ValueError(
-                    f"{self.name}: axis: expected the number of an axis behind the batch, or "
-                    f"several, got {axis!r}"
+                    f"{self.name}: axis: expected the number of an axis, or several, got {axis!r}"
                 )
         several = isinstance(axis, tuple | list)
         self.axis = tuple(int(each) for each in axes) if several else int(axes[0])
@@ -326,6 +329,12 @@ class Softmax(Layer):
         if mask is None:
             return ops.softmax(inputs, axis=self.axis)
         given = np.asarray(mask)
+        aligned = zip(reversed(given.shape), reversed(inputs.shape), strict=False)
+        if given.ndim > inputs.ndim or any(a not in (1, b) for a, b in aligned):
+            raise ValueError(
+                f"{self.name}: mask: expected a shape that broadcasts to {inputs.shape}, "
+                f"got {given.shape}"
+            )
         counts = given if given.dtype == np.bool_ else given > 0.5
         y = ops.softmax(ops.where(counts, inputs, MASKED), axis=self.axis)
         return ops.where(counts, y, 0.0)
@@ -333,10 +342,10 @@ class Softmax(Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The same, if there is such an axis."""
         for axis in self.axis if isinstance(self.axis, tuple) else (self.axis,):
-            if not -len(input_shape) < axis < len(input_shape):
+            if not -len(input_shape) <= axis < len(input_shape):
                 raise ValueError(
-                    f"{self.name}: axis: expected one of the axes behind the batch of inputs of "
-                    f"shape {input_shape}, got {axis}"
+                    f"{self.name}: axis: expected one of the axes of inputs of shape "
+                    f"{input_shape}, got {axis}"
                 )
         return input_shape
 

@@ -10,7 +10,7 @@ import numpy as np
 from .. import _random, constraints, initializers, ops, regularizers
 from .._lookup import at_least_0, positive, seed_or_none
 from ..initializers import InitializerLike
-from ..tensor import Array, Tensor, apply
+from ..tensor import Array, Tensor, TensorLike, apply
 from ..variable import Variable
 from .base import Layer, Options, SameShape, Shape
 
@@ -190,19 +190,46 @@ class BatchNormalization(Layer):
             size, self.moving_variance_initializer, trainable=False, name="moving_variance"
         )
 
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
-        """The outputs of a batch."""
+    def call(
+        self, inputs: Tensor, training: bool = False, mask: TensorLike | None = None
+    ) -> Tensor:
+        """The outputs of a batch.
+
+        mask: of the inputs' shape without the last axis; where it is False, the numbers do not
+        count for the batch's mean and variance.
+        """
         self.compute_output_shape(inputs.shape)
         mean: Tensor = self.moving_mean
         variance: Tensor = self.moving_variance
         if training and self.trainable:
             axis = self.axis % inputs.ndim
-            mean, variance = ops.moments(inputs, tuple(i for i in range(inputs.ndim) if i != axis))
+            others = tuple(i for i in range(inputs.ndim) if i != axis)
+            if mask is None:
+                mean, variance = ops.moments(inputs, others)
+            else:
+                mean, variance = self._masked_moments(inputs, mask, others)
             for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
                 moving.assign(moving.data * self.momentum + (1 - self.momentum) * now.data)
         return ops.batch_normalization(
             inputs, mean, variance, self.axis, self.beta, self.gamma, self.epsilon
         )
+
+    def _masked_moments(
+        self, inputs: Tensor, mask: TensorLike, axes: tuple[int, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """Mean and variance of what counts; 1e-7 is added to how much that is, as in Keras."""
+        counts = np.asarray(mask)
+        if counts.ndim != inputs.ndim - 1:
+            raise ValueError(
+                f"{self.name}: mask: expected an axis less than inputs of shape {inputs.shape} "
+                f"have, got shape {counts.shape}"
+            )
+        counts = np.broadcast_to(counts[..., None].astype(bool), inputs.shape)
+        number = counts.sum(axes, dtype=inputs.dtype, keepdims=True) + inputs.dtype.type(1e-7)
+        mean = ops.sum(ops.where(counts, inputs, 0.0), axes, keepdims=True) / number
+        squares = ops.square(ops.where(counts, inputs - mean, 0.0))
+        variance = ops.sum(squares, axes, keepdims=True) / number
+        return ops.reshape(mean, -1), ops.reshape(variance, -1)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The same, if there is such an axis, and of the size as before."""
