@@ -5,7 +5,7 @@ from typing import Any
 
 from .._lookup import custom_object_scope, make
 from .._lookup import serialize as _serialize
-from .base import Input, InputLayer, Layer, Shape
+from .base import Layer, Shape
 from .convolution import (
     AveragePooling2D,
     AvgPool2D,
@@ -16,6 +16,7 @@ from .convolution import (
     MaxPooling2D,
 )
 from .core import Activation, Dense, Flatten, LeakyReLU, ReLU, Rescaling, Reshape, Softmax
+from .inputs import Input, InputLayer
 from .regularization import BatchNormalization, Dropout
 
 __all__ = [

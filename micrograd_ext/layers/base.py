@@ -19,8 +19,9 @@ from .._lookup import Configured, config_of, float32_only, pair, positive, whole
 from ..initializers import InitializerLike
 from ..tensor import Array, Tensor, TensorLike, no_grad
 from ..variable import Variable
+from .nested import has_several, is_open, is_several_shapes, mapped, of_any_batch, shape_of
 
-__all__ = ["Input", "InputLayer", "Layer", "Shape"]
+__all__ = ["Layer", "Shape"]
 
 T = TypeVar("T")
 
@@ -105,38 +106,6 @@ def calling(layer: Layer, training: bool | None) -> Iterator[Call]:
 Build: TypeAlias = Callable[..., None]
 
 
-def mapped(function: Callable[[Any], Any], given: Any) -> Any:
-    """The function of each of several things in a list, tuple or dict, in one like it."""
-    if isinstance(given, Mapping):
-        return {name: function(each) for name, each in given.items()}
-    return type(given)(function(each) for each in given)
-
-
-def of_any_batch(shape: Any) -> Any:
-    """A shape of inputs, or several, with None for the batch.
-
-    >>> of_any_batch([(5, 2), (5, 3)])
-    [(None, 2), (None, 3)]
-    """
-    if isinstance(shape, Mapping) or (shape and isinstance(shape[0], tuple | list | Mapping)):
-        return mapped(of_any_batch, shape)
-    return None, *shape[1:]
-
-
-def has_several(inputs: Any) -> bool:
-    """Whether what a layer is given are several arrays in a list, tuple or dict; else it is one."""
-    if isinstance(inputs, Mapping):
-        return True
-    return isinstance(inputs, list | tuple) and any(
-        isinstance(each, Tensor | np.ndarray) or has_several(each) for each in inputs
-    )
-
-
-def shape_of(inputs: Any) -> Any:
-    """The shape of inputs, or of several."""
-    return inputs.shape if isinstance(inputs, Tensor) else mapped(shape_of, inputs)
-
-
 def _once(build: Build) -> Build:
     """`build`, once for each layer, whoever calls it, after which the layer is built.
 
@@ -157,16 +126,14 @@ def _once(build: Build) -> Build:
         if self.built:
             self.check_rebuild(shape)
             return
-        before = [*self._weights]
+        attributes, weights = dict(vars(self)), [*self._weights]
         self._building = True
         try:
             build(self, *args, **kwargs)
         except BaseException:  # another try begins anew
-            made = {id(weight) for weight in self._weights} - {id(weight) for weight in before}
-            for name in [name for name, value in vars(self).items() if id(value) in made]:
-                delattr(self, name)
-            self._weights[:] = before
-            self.built = False
+            vars(self).clear()
+            vars(self).update(attributes)
+            self._weights[:] = weights
             raise
         finally:
             self._building = False
@@ -182,12 +149,7 @@ def _once(build: Build) -> Build:
 
 def _shape(layer: Layer, given: Any) -> Any:
     """A shape of inputs, as a tuple; or of several, in lists and dicts; ValueError if none."""
-    several = isinstance(given, Mapping) or (
-        isinstance(given, tuple | list)
-        and len(given) > 0
-        and all(isinstance(each, tuple | list | Mapping) for each in given)
-    )
-    if several:
+    if isinstance(given, tuple | list | Mapping) and is_several_shapes(given):
         return mapped(lambda each: _shape(layer, each), given)
     whole = isinstance(given, tuple | list) and all(
         size is None or (isinstance(size, int | np.integer) and not isinstance(size, bool))
@@ -366,7 +328,7 @@ class Layer(Configured):
                 layer = self if self.built else copy.deepcopy(self)
                 layer.ensure_built(input_shape)
                 found.append(layer._try(input_shape, size))
-            if not _open(input_shape):
+            if not is_open(input_shape):
                 break
         first, last = found[0], found[-1]
         if len(first) == 0 or len(first) != len(last):
@@ -379,7 +341,7 @@ class Layer(Configured):
         """The shape of what comes out for zeros."""
 
         def zeros(shape: Any) -> Any:
-            if isinstance(shape, Mapping) or isinstance(shape[0], tuple | list | Mapping):
+            if is_several_shapes(shape):
                 return mapped(zeros, shape)
             sizes = (size if known is None else known for known in shape[1:])
             return np.zeros((1, *sizes), self.input_dtype)
@@ -686,119 +648,12 @@ def assign(owner: str, weights: Sequence[Tensor], arrays: Sequence[Array]) -> No
         weight.data[...] = array
 
 
-def _open(shape: Any) -> bool:
-    """Whether some size but the batch's is not known."""
-    if isinstance(shape, Mapping):
-        return any(map(_open, shape.values()))
-    if shape and isinstance(shape[0], tuple | list | Mapping):
-        return any(map(_open, shape))
-    return None in shape[1:]
-
-
 class SameShape(Layer):
     """What layers share that put out the shape that they take."""
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """The same."""
         return input_shape
-
-
-class InputLayer(SameShape):
-    """Says what shape of examples a model takes; see `Input`."""
-
-    def __init__(
-        self,
-        shape: Sequence[int | None] | None = None,
-        batch_size: int | None = None,
-        dtype: Any = None,
-        batch_shape: Sequence[int | None] | None = None,
-        *,
-        sparse: bool | None = None,
-        input_shape: Sequence[int | None] | None = None,
-        name: str | None = None,
-    ) -> None:
-        if sparse:
-            raise ValueError(
-                f"Input: sparse: expected False, as inputs are dense here, got {sparse!r}"
-            )
-        shape = input_shape if shape is None else shape  # its name in Keras 2
-        if (shape is None) == (batch_shape is None):
-            raise ValueError(
-                "Input: expected either shape, without the batch, or batch_shape, "
-                f"got {shape!r} and {batch_shape!r}"
-            )
-        if batch_shape is not None:
-            if batch_size is not None:
-                raise ValueError("Input: batch_size: expected none beside batch_shape")
-            batch_size, *shape = _sizes("batch_shape", batch_shape)
-        assert shape is not None
-        super().__init__(name=name or _naming.unique_name("input_layer"))
-        self.shape = _sizes("shape", shape)
-        self.batch_size = None if batch_size is None else positive("Input: batch_size", batch_size)
-        self.input_shape = (self.batch_size, *self.shape)
-        self.input_dtype = input_dtype_of("Input", dtype)
-
-    @property
-    def batch_shape(self) -> Shape:
-        """The shape of a batch."""
-        return self.batch_size, *self.shape
-
-    def call(self, inputs: Tensor) -> Tensor:
-        """The inputs themselves."""
-        return inputs
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments that make another one."""
-        config: dict[str, Any] = {"shape": list(self.shape), "name": self.name}
-        if self.batch_size is not None:
-            config["batch_size"] = self.batch_size
-        if self.input_dtype != np.float32:
-            config["dtype"] = str(self.input_dtype)
-        return config
-
-
-def _sizes(argument: str, shape: Any) -> Shape:
-    """The sizes of a shape; ValueError for what is none."""
-    if isinstance(shape, str) or not isinstance(shape, Sequence):
-        raise ValueError(f"Input: {argument}: expected a shape such as (28, 28, 1), got {shape!r}")
-    return tuple(None if n is None else positive(f"Input: {argument}", n) for n in shape)
-
-
-def input_dtype_of(what: str, dtype: Any) -> np.dtype[Any]:
-    """What inputs become: float32, or whole numbers if that is asked for; ValueError for others."""
-    try:
-        found = np.dtype(np.float32 if dtype is None else dtype)
-    except TypeError:
-        found = np.dtype(object)
-    if found.kind not in "iub" and found != np.float32:
-        raise ValueError(
-            f"{what}: dtype: expected 'float32', a type of whole numbers or 'bool', got {dtype!r}"
-        )
-    return found
-
-
-def Input(  # noqa: N802 - Keras's name
-    shape: Sequence[int | None] | None = None,
-    batch_size: int | None = None,
-    dtype: Any = None,
-    sparse: bool | None = None,
-    batch_shape: Sequence[int | None] | None = None,
-    name: str | None = None,
-) -> InputLayer:
-    """The first entry of a model: the shape of one example, without the batch.
-
-    Args:
-        shape: that of an example.
-        batch_size: examples in a batch, as shapes show it; models take batches of any size.
-        dtype: what inputs become: 'float32' by default; or a type of whole numbers or bool.
-        sparse: None or False: inputs are dense.
-        batch_shape: (batch_size, *shape), instead of both.
-        name: what it is called.
-
-    >>> Input(shape=(28, 28, 1)).input_shape
-    (None, 28, 28, 1)
-    """
-    return InputLayer(shape, batch_size, dtype, batch_shape, sparse=sparse, name=name)
 
 
 def count_of(layer: Layer, argument: str, value: Any) -> int:
