@@ -483,6 +483,13 @@ def test_losses_of_ones_own_are_of_the_last_call() -> None:
     assert with_it == pytest.approx(plain + X[:1].sum() + 1, rel=1e-5)
 
 
+def test_a_slope_by_its_old_name() -> None:
+    with pytest.warns(UserWarning, match="alpha: it is called negative_slope"):
+        layer = layers.LeakyReLU(alpha=0.01)
+    assert layer.negative_slope == 0.01
+    assert layers.LeakyReLU.from_config(layer.get_config()).negative_slope == 0.01
+
+
 def test_frozen_weights_have_no_penalty() -> None:
     layer = layers.Dense(2, kernel_regularizer="l2", bias_regularizer="l1")
     layer.build((None, 3))

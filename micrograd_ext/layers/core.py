@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -277,15 +278,20 @@ class LeakyReLU(SameShape):
     """x where it is positive, else negative_slope * x.
 
     Args:
-        negative_slope: the slope below 0, at least 0.
+        negative_slope: the slope below 0, at least 0; it may also be given as alpha, its name in
+            Keras 2.
         name, input_shape, trainable: see `Layer`.
 
     >>> LeakyReLU()(np.array([[-1.0, 2.0]], np.float32)).data
     array([[-0.3,  2. ]], dtype=float32)
     """
 
-    def __init__(self, negative_slope: float = 0.3, **options: Unpack[Options]) -> None:
+    def __init__(self, negative_slope: float = 0.3, **options: Any) -> None:
+        alpha = options.pop("alpha", None)
         super().__init__(**options)
+        if alpha is not None:
+            warnings.warn("LeakyReLU: alpha: it is called negative_slope now", stacklevel=2)
+            negative_slope = alpha
         self.negative_slope = at_least_0(f"{self.name}: negative_slope", negative_slope)
 
     def call(self, inputs: Tensor) -> Tensor:
