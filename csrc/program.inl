@@ -122,13 +122,20 @@ INLINE void each_number(const int function, const int back, const activating *s,
             each_number(function, 0, s, begin, end);                                              \
         break;
 
-/* y = softmax of a row x; returns log sum e ** (x - largest), and the largest */
-static float softmax_row(const float *x, float *y, ptrdiff_t cols, float *largest)
+typedef struct softmax_sums {
+    ptrdiff_t place; /* of the largest number of the row, x[place] */
+    float others;    /* what all but that have of the probability, 1 - y[place], not rounded away */
+    float log_sum;   /* log sum e ** (x - largest) */
+} softmax_sums;
+
+/* y = softmax of a row x */
+static softmax_sums softmax_row(const float *x, float *y, ptrdiff_t cols)
 {
-    float most = x[0];
+    softmax_sums found = {0, 0, 0};
     for (ptrdiff_t j = 1; j < cols; j++)
-        if (x[j] > most || x[j] != x[j])
-            most = x[j];
+        if (x[j] > x[found.place] || x[j] != x[j])
+            found.place = j;
+    const float most = x[found.place];
     for (ptrdiff_t j = 0; j < cols; j += LANES) {
         const ptrdiff_t lanes = MIN(LANES, cols - j);
         VEC v;
@@ -137,13 +144,15 @@ static float softmax_row(const float *x, float *y, ptrdiff_t cols, float *larges
         exponential(&v, &v);
         FN(store_some)(y + j, &v, lanes);
     }
-    float sum = 0;
     for (ptrdiff_t j = 0; j < cols; j++)
-        sum += y[j];
+        if (j != found.place)
+            found.others += y[j];
+    const float sum = y[found.place] + found.others; /* 1 + others, or nan */
+    found.log_sum = sum == sum ? log1pf(found.others) : sum;
+    found.others /= sum;
     for (ptrdiff_t j = 0; j < cols; j++)
         y[j] /= sum;
-    *largest = most;
-    return logf(sum);
+    return found;
 }
 
 static void activate_task(const void *context, ptrdiff_t task, int thread)
@@ -163,7 +172,7 @@ static void softmax_task(const void *context, ptrdiff_t row, int thread)
     float sum = 0;
     (void)thread;
     if (!s->back) {
-        softmax_row(s->x + at, s->to + at, s->cols, &sum);
+        softmax_row(s->x + at, s->to + at, s->cols);
         return;
     }
     for (ptrdiff_t j = at; j < at + s->cols; j++)
@@ -213,17 +222,22 @@ static void softmax_loss_task(const void *context, ptrdiff_t i, int thread)
     const mg_step *s = l->s;
     const ptrdiff_t cols = s->units;
     const float *x = s->x + i * cols, *t = s->labels + i * cols;
-    float *y = s->y + i * cols, largest, sum = 0, loss = 0;
+    float *y = s->y + i * cols, sum = 0, loss = 0;
     (void)thread;
-    const float log_sum = softmax_row(x, y, cols, &largest);
+    const softmax_sums found = softmax_row(x, y, cols);
+    const ptrdiff_t k = found.place;
     for (ptrdiff_t j = 0; j < cols; j++) {
-        loss -= t[j] * (x[j] - largest - log_sum);
+        if (t[j] != 0) /* where it is, a logit may be -inf */
+            loss -= t[j] * (x[j] - x[k] - found.log_sum);
         sum += t[j];
     }
     s->loss[i] = loss;
-    if (s->dx)
-        for (ptrdiff_t j = 0; j < cols; j++)
-            s->dx[i * cols + j] = (y[j] * sum - t[j]) * l->share;
+    if (!s->dx)
+        return;
+    float *dx = s->dx + i * cols;
+    for (ptrdiff_t j = 0; j < cols; j++)
+        dx[j] = (y[j] * sum - t[j]) * l->share;
+    dx[k] = ((sum - t[k]) - found.others * sum) * l->share; /* y[k] sum - t[k] without 1 - 1 */
 }
 
 static void softmax_loss(const mg_step *s, mg_run *r)

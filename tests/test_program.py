@@ -1139,6 +1139,25 @@ def test_optimizers_steps(name: str, size: int) -> None:
         np.testing.assert_array_equal(dx, grad)
 
 
+def test_confident_logits_are_not_rounded_away() -> None:
+    x = np.array([[20.0, 0, 0], [0, 20, 20], [-40, 3, -np.inf], [0, 88, 0]], np.float32)
+    t = np.array([[1.0, 0, 0], [0, 0.5, 0.5], [0, 1, 0], [0.25, 0.5, 0.25]], np.float32)
+    y, dx, each = np.empty_like(x), np.empty_like(x), np.empty(4, np.float32)
+    step = {"x": x, "labels": t, "y": y, "loss": each, "dx": dx, "units": 3, "from_logits": True}
+    executor = Executor([("softmax_loss", step)], 4)
+    executor.run(0, 4)
+    exact = x.astype(np.float64) - x.max(1, keepdims=True)
+    rest = np.exp(exact)
+    rest[np.arange(4), x.argmax(1)] = 0
+    log_p = exact - np.log1p(rest.sum(1, keepdims=True))
+    expected = -(t * np.where(t > 0, log_p, 0)).sum(1)
+    np.testing.assert_allclose(each, expected, rtol=1e-6)
+    assert each[0] == pytest.approx(2 * 2.061153622e-9, rel=1e-6)
+    p = np.exp(log_p)
+    np.testing.assert_allclose(dx[[0, 3]] * 4, (p - t)[[0, 3]], rtol=1e-5, atol=1e-35)
+    assert dx[0, 0] * 4 == pytest.approx(-2 * 2.061153622e-9, rel=1e-6)
+
+
 def test_matrices_of_odd_sizes() -> None:
     for n, r, k, units in itertools.product((1, 3), (1, 5, 50), (1, 7, 65, 255, 301), (1, 8, 17)):
         x, w, bias = numbers(n, r, k), numbers(k, units), numbers(units)
