@@ -17,7 +17,7 @@ from . import ops
 from ._examples import Examples
 from ._fusion import fuse
 from .callbacks import Logs
-from .layers.base import Shape, in_a_row, training_place
+from .layers.base import Shape, calling, in_a_row, training_place
 from .losses import of_batch
 from .metrics import (
     CategoricalAccuracy,
@@ -100,7 +100,7 @@ class LayerByLayer(Runner):
             takes_training = training_place(type(self.model).__call__) is not None
             return self.model(x, training=training) if takes_training else self.model(x)
         inputs = Tensor(x, requires_grad=False, dtype=x.dtype)
-        return self.model.through(self.stages, inputs, training)
+        return through(self.model, self.stages, inputs, training)
 
     def train(self, first: int, n: int, order: Array | None) -> None:
         """See `Runner.train`."""
@@ -207,6 +207,21 @@ class Lowered(Runner):
                 metric.set_state(program.hits, program.seen)
             self.model.loss_tracker.set_state(program.loss, program.seen)
         return super().logs()
+
+
+def through(
+    model: Sequential,
+    stages: Sequence[Callable[..., Tensor]],
+    x: Tensor,
+    training: bool | None = None,
+) -> Tensor:
+    """A model's outputs by stages that are its layers, or several of them as one."""
+    if x.dtype.kind != model.input_dtype.kind:  # as in Keras, for whatever layer is the first
+        x = Tensor(x, requires_grad=False, dtype=model.input_dtype)
+    with calling(model, training):
+        for stage in stages:
+            x = stage(x, training=training)
+    return x
 
 
 def batch_loss(model: Sequential, y: Array, y_pred: Tensor, weights: Array | None = None) -> Tensor:

@@ -23,11 +23,11 @@ from ._examples import (
 )
 from ._lookup import custom_object_scope, finite, make, name_of, positive, serialize, whole
 from ._model_stepper import ModelStepper
-from ._runners import Programs, Runner, make_program
+from ._runners import Programs, Runner, make_program, through
 from ._summary import print_summary
 from .callbacks import Callback, CallbackList, History, Logs, ProgbarLogger
 from .layers import InputLayer, Layer, add_class, deserialize
-from .layers.base import Shape, calling
+from .layers.base import Shape
 from .losses import LossFunction
 from .metrics import Mean, Metric, MetricFunction, as_number
 from .metrics import get as get_metric
@@ -216,7 +216,7 @@ class Sequential(Layer):
 
         training: whether layers like `Dropout` do what they do in training.
         """
-        return self.through(self.layers, inputs, training)
+        return through(self, self.layers, self._as_input(inputs), training)
 
     @property
     def in_a_row(self) -> Sequence[Layer] | None:
@@ -735,18 +735,6 @@ class Sequential(Layer):
                 f"{self.name}: expected inputs of shape {self._input_shape}, got {input_shape}"
             )
         super().ensure_built(input_shape)
-
-    def through(
-        self, stages: Sequence[Callable[..., Tensor]], inputs: Tensor, training: bool | None = None
-    ) -> Tensor:
-        """The outputs of stages that are the layers, or several of them as one."""
-        x = inputs
-        if x.dtype.kind != self.input_dtype.kind:  # as in Keras, for whatever layer is the first
-            x = Tensor(x, requires_grad=False, dtype=self.input_dtype)
-        with calling(self, training):
-            for stage in stages:
-                x = stage(x, training=training)
-        return x
 
     def _validation(
         self, examples: Examples, share: float, given: Sequence[TensorLike] | None

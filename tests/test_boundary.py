@@ -641,6 +641,8 @@ def test_any_call_works_or_says_why_not(group: str, ran: Counter[str]) -> None:
 
 def may_raise(call: Call, error: Exception) -> bool:
     """Indices, files, too large numbers and models not compiled have errors of their own."""
+    if isinstance(error, NotImplementedError):  # of a base class: it names what is to be written
+        return str(error) in ("Initializer.__call__",)
     if isinstance(error, RuntimeError):
         return "model" in str(error) and "first" in str(error)
     if isinstance(error, IndexError):
