@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache, wraps
-from typing import Any, NamedTuple, TypeAlias, TypedDict, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -22,8 +22,6 @@ from ..variable import Variable
 from .nested import has_several, is_open, is_several_shapes, mapped, of_any_batch, shape_of
 
 __all__ = ["Layer", "Shape"]
-
-T = TypeVar("T")
 
 #: Sizes of the axes; None where any size will do, as for the batch.
 Shape: TypeAlias = tuple[int | None, ...]
@@ -448,16 +446,14 @@ class Layer(Configured):
     @property
     def weights(self) -> list[Variable]:
         """All weights, its own before those of the layers in it, trainable ones first."""
-        found = [
-            *self._own_weights(),
-            *(weight for inner in inner_layers(self) for weight in inner.weights),
-        ]
+        variables, layers = parts_of(self)
+        found = [*self._own(variables), *(w for inner in layers for w in inner.weights)]
         return list({id(weight): weight for weight in found}.values())
 
-    def _own_weights(self) -> list[Variable]:
-        """Those that `add_weight` made, then Variables kept in attributes, trainable ones first."""
+    def _own(self, variables: list[Variable]) -> list[Variable]:
+        """Weights that `add_weight` made, then other Variables that are kept, trainable first."""
         known = {id(weight) for weight in self._weights}
-        others = [each for each in _parts(self, Variable) if id(each) not in known]
+        others = [each for each in variables if id(each) not in known]
         return [*self._weights, *sorted(others, key=lambda each: not each.requires_grad)]
 
     @property
@@ -481,11 +477,9 @@ class Layer(Configured):
         """The weights that training adjusts; none if `trainable` is False."""
         if not self.trainable:
             return []
-        own = [weight for weight in self._own_weights() if weight.requires_grad]
-        found = [
-            *own,
-            *(weight for inner in inner_layers(self) for weight in inner.trainable_weights),
-        ]
+        variables, layers = parts_of(self)
+        found = [weight for weight in self._own(variables) if weight.requires_grad]
+        found += [weight for inner in layers for weight in inner.trainable_weights]
         return list({id(weight): weight for weight in found}.values())
 
     @property
@@ -581,30 +575,41 @@ class Layer(Configured):
         return f"<{type(self).__name__} name={self.name}, built={self.built}>"
 
 
-def inner_layers(layer: Layer) -> Iterator[Layer]:
-    """The layers that a layer is made of, each once."""
-    return _parts(layer, Layer)
+#: What attributes mostly are, and holds nothing.
+PLAIN = frozenset({bool, float, int, str, type(None), type(lambda: None)})
 
 
-def _parts(layer: Layer, kind: type[T]) -> Iterator[T]:
-    """What a layer keeps of a kind, in attributes and in lists and dicts there, each once."""
+def parts_of(layer: Layer) -> tuple[list[Variable], list[Layer]]:
+    """The Variables and the layers in a layer's attributes, and in lists and dicts there."""
+    variables: list[Variable] = []
+    layers: list[Layer] = []
     seen = {id(layer)}
     stack: list[Any] = [*vars(layer).values()][::-1]
     while stack:
         value = stack.pop()
-        if isinstance(value, Mapping | list | tuple):
-            if id(value) not in seen:
-                seen.add(id(value))
-                stack += [*(value.values() if isinstance(value, Mapping) else value)][::-1]
-        elif isinstance(value, kind) and id(value) not in seen:
+        if type(value) in PLAIN or id(value) in seen:
+            continue
+        if isinstance(value, dict | list | tuple):
             seen.add(id(value))
-            yield value
+            stack += [*(value.values() if isinstance(value, dict) else value)][::-1]
+        elif isinstance(value, Layer):
+            seen.add(id(value))
+            layers.append(value)
+        elif isinstance(value, Variable):
+            seen.add(id(value))
+            variables.append(value)
+    return variables, layers
+
+
+def inner_layers(layer: Layer) -> list[Layer]:
+    """The layers that a layer is made of, each once."""
+    return parts_of(layer)[1]
 
 
 def all_layers_in(layer: Layer) -> list[Layer]:
     """The layers that a layer is made of, those that these are made of, and so on, each once."""
     found: dict[int, Layer] = {}
-    waiting = [*inner_layers(layer)]
+    waiting = inner_layers(layer)
     while waiting:
         inner = waiting.pop(0)
         if id(inner) not in found:
