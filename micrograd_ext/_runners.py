@@ -17,7 +17,7 @@ from . import ops
 from ._examples import Examples
 from ._fusion import fuse
 from .callbacks import Logs
-from .layers.base import Shape, calling, in_a_row, training_place
+from .layers.base import Shape, in_a_row, on_behalf_of, training_place
 from .losses import of_batch
 from .metrics import (
     CategoricalAccuracy,
@@ -216,12 +216,16 @@ def through(
     training: bool | None = None,
 ) -> Tensor:
     """A model's outputs by stages that are its layers, or several of them as one."""
-    if x.dtype.kind != model.input_dtype.kind:  # as in Keras, for whatever layer is the first
-        x = Tensor(x, requires_grad=False, dtype=model.input_dtype)
-    with calling(model, training):
+
+    def act() -> Tensor:
+        y = x
+        if y.dtype.kind != model.input_dtype.kind:  # as in Keras, for whatever layer is the first
+            y = Tensor(y, requires_grad=False, dtype=model.input_dtype)
         for stage in stages:
-            x = stage(x, training=training)
-    return x
+            y = stage(y, training=training)
+        return y
+
+    return on_behalf_of(model, training, act)
 
 
 def batch_loss(model: Sequential, y: Array, y_pred: Tensor, weights: Array | None = None) -> Tensor:
@@ -299,7 +303,7 @@ class Programs:
         if not why.quiet and str(why) not in self._told:
             self._told.add(str(why))
             text = f"{model.name} runs layer by layer, which is slower: {why}"
-            warnings.warn(text, stacklevel=4)
+            warnings.warn(text, stacklevel=5)
 
 
 def make_program(model: Sequential, purpose: str, size: int, shapes: Sequence[Shape]) -> Program:

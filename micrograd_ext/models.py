@@ -7,8 +7,10 @@ import math
 import warnings
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextvars import copy_context
+from functools import wraps
 from os import PathLike
-from typing import Any, TypeAlias
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -37,6 +39,23 @@ from .tensor import Array, Tensor, TensorLike
 __all__ = ["Sequential", "load_model", "model_from_json", "save_model"]
 
 MetricLike: TypeAlias = str | Metric | MetricFunction
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _contained(method: Callable[P, R]) -> Callable[P, R]:
+    """The method, in a copy of the context: what numpy warns of is as before when it is over.
+
+    `np.errstate` sets back what it sets, unless Ctrl-C comes just when it is entered.
+    """
+
+    @wraps(method)
+    def contained(*args: P.args, **kwargs: P.kwargs) -> R:
+        return copy_context().run(method, *args, **kwargs)
+
+    return contained
 
 
 class NotBuiltError(AttributeError, ValueError):
@@ -327,6 +346,7 @@ class Sequential(Layer):
         """Their names."""
         return [metric.name for metric in self.metrics]
 
+    @_contained
     def fit(
         self,
         x: TensorLike,
@@ -400,7 +420,7 @@ class Sequential(Layer):
         weights = self.weights
         spoilt = not_finite(weights)
         if not self.trainable_weights:
-            warnings.warn(f"fit: {self.name} has no weights that training adjusts", stacklevel=2)
+            warnings.warn(f"fit: {self.name} has no weights that training adjusts", stacklevel=3)
 
         steps = _count_or_none("fit: steps_per_epoch", steps_per_epoch)
         batches = Batches(len(examples[0]), size, shuffle, steps)
@@ -449,6 +469,7 @@ class Sequential(Layer):
             events.on_train_end(logs)
         return history
 
+    @_contained
     def evaluate(
         self,
         x: TensorLike,
@@ -478,6 +499,7 @@ class Sequential(Layer):
         logs = self._evaluate(runner, spans, events)
         return _in_order(logs) if return_dict else _as_list(logs)
 
+    @_contained
     def train_on_batch(
         self,
         x: TensorLike,
@@ -573,6 +595,7 @@ class Sequential(Layer):
         """The outputs of one batch."""
         return self.predict(x, max(len(np.asarray(x)), 1) if np.ndim(x) else 1)
 
+    @_contained
     def predict(
         self,
         x: TensorLike,
@@ -845,7 +868,7 @@ class Batches:
                 warnings.warn(
                     f"fit: steps_per_epoch: there are {len(self._spans)} batches, fewer than the "
                     f"{self.steps} that make an epoch: it ends with them",
-                    stacklevel=3,
+                    stacklevel=4,
                 )
                 break
             first, n = self._spans[self._place]

@@ -30,6 +30,7 @@ from twins import kill_python, run_python
 
 import micrograd_ext as mg
 from micrograd_ext import Sequential, callbacks, layers, nn, tape, utils
+from micrograd_ext.layers.base import call_under_way
 from micrograd_ext.models import load_model
 
 LONG = settings().max_examples > 1_000
@@ -78,8 +79,8 @@ def trained(model: Sequential, weights: list[np.ndarray[Any, Any]]) -> list[byte
 def switches() -> list[Any]:
     """What the process shares, that a `finally` may have to set back."""
     return [
-        mg.get_num_threads(), mg.is_grad_enabled(), np.geterr(), len(warnings.filters),
-        signal.getsignal(signal.SIGINT), sys.stdout, sys.getrecursionlimit(),
+        mg.get_num_threads(), mg.is_grad_enabled(), call_under_way(), np.geterr(),
+        len(warnings.filters), signal.getsignal(signal.SIGINT), sys.stdout, sys.getrecursionlimit(),
     ]  # fmt: skip
 
 

@@ -6,11 +6,11 @@ import copy
 import inspect
 import math
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import cache, wraps
-from typing import Any, NamedTuple, TypeAlias, TypedDict
+from typing import Any, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 
@@ -23,11 +23,15 @@ from .nested import has_several, is_open, is_several_shapes, mapped, of_any_batc
 
 __all__ = ["Layer", "Shape"]
 
+T = TypeVar("T")
+
 #: Sizes of the axes; None where any size will do, as for the batch.
 Shape: TypeAlias = tuple[int | None, ...]
 
-#: The largest weight that may be made.
-_most = ContextVar("_most", default=sys.maxsize)
+#: What holds in this thread: `now` is the call of a layer that is under way, `most` how many
+#: numbers a weight may have. Attributes, as no call stands between what is set and set back, before
+#: which Ctrl-C may come.
+_here = threading.local()
 
 
 @contextmanager
@@ -37,12 +41,13 @@ def building_of_at_most(numbers: int) -> Iterator[None]:
     A file that asks for more is refused before there is an array of that size. Nothing is drawn
     from the random stream in the end.
     """
-    token = _most.set(numbers)
+    before = getattr(_here, "most", sys.maxsize)
     try:
+        _here.most = numbers
         with _aside():
             yield
     finally:
-        _most.reset(token)
+        _here.most = before
 
 
 @contextmanager
@@ -84,21 +89,21 @@ class Call(NamedTuple):
     entry: object
 
 
-#: The call that is under way in this thread.
-_call: ContextVar[Call | None] = ContextVar("_call", default=None)
+def call_under_way() -> Call | None:
+    """The call of a layer that is under way in this thread."""
+    return getattr(_here, "now", None)
 
 
-@contextmanager
-def calling(layer: Layer, training: bool | None) -> Iterator[Call]:
-    """Within it, layers are called on behalf of this one, in training or not."""
-    outer = _call.get()
+def on_behalf_of(layer: Layer, training: bool | None, act: Callable[[], T]) -> T:
+    """What `act` returns, which calls layers on behalf of this one, in training or not."""
+    outer = call_under_way()
     call = Call(training, object() if outer is None else outer.entry)
-    token = _call.set(call)
-    layer._last_entry = call.entry
-    try:
-        yield call
+    try:  # not a context manager: Ctrl-C may come where one is entered or left
+        _here.now = call
+        layer._last_entry = call.entry
+        return act()
     finally:
-        _call.reset(token)
+        _here.now = outer
 
 
 Build: TypeAlias = Callable[..., None]
@@ -124,14 +129,12 @@ def _once(build: Build) -> Build:
         if self.built:
             self.check_rebuild(shape)
             return
-        attributes, weights = dict(vars(self)), [*self._weights]
-        self._building = True
+        attributes = vars(self) | {"_weights": [*self._weights]}
         try:
+            self._building = True
             build(self, *args, **kwargs)
         except BaseException:  # another try begins anew
-            vars(self).clear()
-            vars(self).update(attributes)
-            self._weights[:] = weights
+            self.__dict__ = attributes
             raise
         finally:
             self._building = False
@@ -258,7 +261,7 @@ class Layer(Configured):
         place = training_place(type(self).call)
         if place is not None and len(args) > place:
             training, args = args[place], (*args[:place], *args[place + 1 :])
-        outer = _call.get()
+        outer = call_under_way()
         if training is None and outer is not None:
             training = outer.training
         if training is not None and place is not None:
@@ -266,8 +269,7 @@ class Layer(Configured):
         if outer is not None and outer.training is training:
             self._last_entry = outer.entry
             return self._called(x, args, kwargs)
-        with calling(self, training):
-            return self._called(x, args, kwargs)
+        return on_behalf_of(self, training, lambda: self._called(x, args, kwargs))
 
     def _called(self, x: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor:
         """What `call` returns, which a regularizer may look at."""
@@ -394,7 +396,7 @@ class Layer(Configured):
             )
         shape = self._weight_shape(shape)
         float32_only(f"{self.name}: add_weight: dtype", dtype)
-        if math.prod(shape) > _most.get():
+        if math.prod(shape) > getattr(_here, "most", sys.maxsize):
             raise ValueError(f"{self.name}: a weight of shape {shape} is not in the file")
         drawn = initializers.get("glorot_uniform" if initializer is None else initializer)
         data = np.array(initializers.draw(drawn, shape), np.float32)
