@@ -127,9 +127,9 @@ def extension(name, *sources):
 
 tape_c = str(Path("csrc", "tape.c"))
 kernels_c = [path for path in sorted(glob("csrc/*.c", root_dir=HERE)) if path != tape_c]
-kernels = extension("_kernels", "micrograd_ext/_kernels.pyx", *kernels_c)
-tape = extension("_tape", "micrograd_ext/_tape.pyx", tape_c)
-program = extension("_program", "micrograd_ext/_program.pyx")
+kernels = extension("kernels._kernels", "micrograd_ext/kernels/_kernels.pyx", *kernels_c)
+tape = extension("scalar._tape", "micrograd_ext/scalar/_tape.pyx", tape_c)
+program = extension("compiler._executor", "micrograd_ext/compiler/_executor.pyx")
 engine = extension("engine", "micrograd_ext/engine.py")
 
 # A tree that may not be written, as one mounted into a container, is built beside it.

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import micrograd_ext
-from micrograd_ext import _kernels
+from micrograd_ext import kernels
 
 from ._timing import OURS, Result, import_torch, line, repeated
 from .matmul import product
@@ -68,12 +68,12 @@ def convolution(
     x = random.standard_normal((BATCH, side, side, c), dtype=np.float32)
     w = random.standard_normal((3, 3, c, f), dtype=np.float32) / np.float32(3 * np.sqrt(c))
     b = np.full(f, -0.5, np.float32)  # ReLU makes a quarter of the pooled numbers 0
-    y, winner = _kernels.conv2d_relu_pool(x, w, b)
+    y, winner = kernels.conv2d_relu_pool(x, w, b)
     dy = random.standard_normal(y.shape, dtype=np.float32)
     flop = 2.0 * BATCH * (side - 2) ** 2 * f * 9 * c
-    forward: Contenders = {OURS: lambda: _kernels.conv2d_relu_pool(x, w, b)}
-    to_kernel: Contenders = {OURS: lambda: _kernels.conv2d_relu_pool_dw(x, dy, winner, w.shape)}
-    to_images: Contenders = {OURS: lambda: _kernels.conv2d_relu_pool_dx(dy, winner, w, x.shape)}
+    forward: Contenders = {OURS: lambda: kernels.conv2d_relu_pool(x, w, b)}
+    to_kernel: Contenders = {OURS: lambda: kernels.conv2d_relu_pool_dw(x, dy, winner, w.shape)}
+    to_images: Contenders = {OURS: lambda: kernels.conv2d_relu_pool_dx(dy, winner, w, x.shape)}
     if torch:
         last = {"memory_format": torch.channels_last}
         tx, tw, tb, tdy = (

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import micrograd_ext
-from micrograd_ext import _kernels
+from micrograd_ext import kernels
 
 from ._timing import OURS, Result, import_torch, line, repeated
 
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> list[Result]:
 def product(a: Any, b: Any, torch: Any) -> dict[str, Callable[[], object]]:
     """Those who compute a @ b."""
     contenders: dict[str, Callable[[], object]] = {
-        OURS: lambda: _kernels.matmul(a, b),
+        OURS: lambda: kernels.matmul(a, b),
         "numpy": lambda: a @ b,
     }
     if torch:

@@ -44,7 +44,7 @@ def step(k):
     return loss.data
 
 if {replay}:
-    from micrograd_ext.tape import record
+    from micrograd_ext.scalar.tape import record
     tape = record(forward(), parameters=model.parameters())
 
     def step(k):

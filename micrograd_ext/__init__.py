@@ -12,16 +12,16 @@ product, convolution and max-pooling.
 array([2., 4., 6.], dtype=float32)
 """
 
-from . import _prepare  # noqa: F401 - first of all
+from . import bootstrap  # noqa: F401 - first of all
 
 # isort: split
+import sys
+
 from . import (
     activations,
-    calculus,
     callbacks,
     datasets,
     engine,
-    expression,
     graph,
     initializers,
     layers,
@@ -32,24 +32,28 @@ from . import (
     ops,
     optimizers,
     saving,
-    stepper,
-    tape,
     utils,
-    views,
 )
-from ._config import VERSION, show_config
-from ._kernels import get_num_threads, set_num_threads
-from .calculus import grad
+from .common.version import VERSION
 from .engine import Value
-from .gradcheck import gradcheck
+from .graph import stepper, views
+from .graph.views import graph_table, graph_tree, to_dot
+from .kernels import get_num_threads, set_num_threads
+from .kernels.show_config import show_config
 from .layers import Input
-from .models import Sequential
-from .tape import record
+from .models.sequential import Sequential
+from .scalar import calculus, expression, tape
+from .scalar.calculus import grad
+from .scalar.tape import record
 from .tensor import Tensor, is_grad_enabled, no_grad, op
-from .variable import Variable
-from .views import graph_table, graph_tree, to_dot
+from .tensor.gradcheck import gradcheck
+from .tensor.variable import Variable
 
 __version__ = VERSION
+
+# Where these modules were before: imports from there go on working.
+for _module in (stepper, views, calculus, expression, tape):
+    sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
 
 __all__ = [
     "Input",

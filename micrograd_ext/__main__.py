@@ -23,8 +23,8 @@ from contextlib import suppress
 from importlib import import_module
 from io import TextIOWrapper
 
-from .expression import FUNCTIONS, evaluate
-from .stepper import Stepper
+from .graph.stepper import Stepper
+from .scalar.expression import FUNCTIONS, evaluate
 
 HELP = "n next   b back   r run [node]   e explain node   t tree   h help   q quit"
 WORDS = {

@@ -8,8 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from . import ops
-from ._lookup import at_least_0, custom_object_scope, find, finite, named
-from ._lookup import serialize as _serialize
+from .common.arguments import at_least_0, finite
+from .common.serialization import custom_object_scope, find, named
+from .common.serialization import serialize as _serialize
 from .ops import exp, leaky_relu, log_sigmoid, log_softmax, sigmoid, softmax, softplus, tanh
 from .tensor import Array, Tensor, TensorLike, op
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from . import ops
-from ._lookup import Configured, at_least_0, custom_object_scope, finite, make
-from ._lookup import serialize as _serialize
+from .common.arguments import at_least_0, finite
+from .common.serialization import Configured, custom_object_scope, make
+from .common.serialization import serialize as _serialize
 from .tensor import Axis, Tensor, TensorLike
 
 __all__ = [

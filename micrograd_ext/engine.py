@@ -16,15 +16,15 @@ inf, log(-1) and (-8) ** (1 / 3) are nan, and nan goes on into whatever is compu
 try:
     import cython
 except ImportError:  # it takes part in building only
-    from micrograd_ext import _no_cython as cython
+    from micrograd_ext.scalar import no_cython as cython
 
 if cython.compiled:
     from cython.cimports.libc.math import NAN, cos, exp, fabs, log, pow, sin, sqrt, tanh
 else:
-    from micrograd_ext._ieee import NAN, cos, divide, exp, fabs, log, pow, sin, sqrt, tanh
+    from micrograd_ext.scalar.ieee import NAN, cos, divide, exp, fabs, log, pow, sin, sqrt, tanh
 
-from micrograd_ext import _copying
 from micrograd_ext.graph import backward_steps, topological_order
+from micrograd_ext.scalar import copying
 
 __all__ = ["Value", "dot"]
 
@@ -266,7 +266,7 @@ class Value:
 
     def stepper(self):
         """Walk through the backward pass by hand; see `stepper.Stepper`."""
-        from micrograd_ext.stepper import Stepper  # noqa: PLC0415 - it is written with Values
+        from micrograd_ext.graph.stepper import Stepper  # noqa: PLC0415 - it is written with Values
 
         return Stepper(self)
 
@@ -325,13 +325,13 @@ class Value:
         self.name = label or None
 
     def __copy__(self):
-        return _copying.copied(self, made)
+        return copying.copied(self, made)
 
     def __deepcopy__(self, memo):
-        return _copying.deepcopied(self, memo, made)
+        return copying.deepcopied(self, memo, made)
 
     def __reduce_ex__(self, protocol):
-        return _copying.reduced(self, made)
+        return copying.reduced(self, made)
 
     def __float__(self):
         return self.data

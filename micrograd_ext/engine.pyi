@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, ClassVar, SupportsFloat, TypeAlias, overload
 
 from .graph import Step
-from .stepper import Stepper
+from .graph.stepper import Stepper
 
 __all__ = ["Value", "dot"]
 

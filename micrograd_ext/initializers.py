@@ -9,8 +9,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from . import _random
-from ._lookup import Configured, finite, float32_only, make, seed_or_none, whole
+from .common import random_stream
+from .common.arguments import finite, float32_only, seed_or_none, whole
+from .common.serialization import Configured, make
 from .tensor import Array
 
 __all__ = [
@@ -111,7 +112,7 @@ class _Random(Initializer):
         self.seed = seed_or_none(seed)
 
     def _generator(self) -> np.random.Generator:
-        return _random.generator() if self.seed is None else np.random.default_rng(self.seed)
+        return random_stream.generator() if self.seed is None else np.random.default_rng(self.seed)
 
 
 class RandomUniform(_Random):

@@ -11,20 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from . import ops
-from ._lookup import (
-    Configured,
-    at_least_0,
-    axis_of,
-    config_of,
-    custom_object_scope,
-    find,
-    float32_only,
-    make,
-    named,
-)
-from ._lookup import serialize as _serialize
-from ._naming import name_for
-from .ops import EPSILON
+from .common.arguments import at_least_0, axis_of, float32_only
+from .common.naming import name_for
+from .common.serialization import Configured, config_of, custom_object_scope, find, make, named
+from .common.serialization import serialize as _serialize
+from .ops.losses import EPSILON
 from .tensor import Array, Tensor, TensorLike, op
 
 __all__ = [

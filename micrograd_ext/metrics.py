@@ -10,19 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from . import initializers, losses
-from ._lookup import (
-    Configured,
-    at_least_0,
-    custom_object_scope,
-    find,
-    finite,
-    float32_only,
-    make,
-    named,
-    positive,
-)
-from ._lookup import serialize as _serialize
-from ._naming import name_for, snake
+from .common.arguments import at_least_0, finite, float32_only, positive
+from .common.naming import name_for, snake
+from .common.serialization import Configured, custom_object_scope, find, make, named
+from .common.serialization import serialize as _serialize
 from .losses import (
     binary_crossentropy,
     categorical_crossentropy,
@@ -32,7 +23,7 @@ from .losses import (
     sparse_categorical_crossentropy,
 )
 from .tensor import Array, Tensor, TensorLike, no_grad
-from .variable import Variable
+from .tensor.variable import Variable
 
 __all__ = [
     "Accuracy",

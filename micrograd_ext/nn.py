@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from ._lookup import whole
+from .common.arguments import whole
 from .engine import Value, dot
 
 __all__ = ["MLP", "Layer", "Module", "Neuron"]

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from ._lookup import Configured, custom_object_scope, finite, make
-from ._lookup import serialize as _serialize
+from .common.arguments import finite
+from .common.serialization import Configured, custom_object_scope, make
+from .common.serialization import serialize as _serialize
 from .tensor import Tensor, TensorLike
 
 __all__ = [

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from micrograd_ext import Sequential, Tensor, activations, gradcheck, layers, ops, regularizers
-from micrograd_ext._fusion import fuse
+from micrograd_ext.compiler.fusion import fuse
 
 Array = npt.NDArray[Any]
 INF = np.inf

@@ -38,12 +38,12 @@ from micrograd_ext import (
     Sequential,
     Tensor,
     Value,
-    _kernels,
     activations,
     calculus,
     callbacks,
     expression,
     initializers,
+    kernels,
     layers,
     losses,
     metrics,
@@ -359,7 +359,7 @@ def kernel_call(rng: Random) -> Call:
     h, w, dtype = h + kh, w + kw, rng.choice(("f4", "f8"))
     how: dict[str, Any] = {}
     if rng.random() < 0.5:
-        how["isa"] = rng.choice([*_kernels.isas(), None])
+        how["isa"] = rng.choice([*kernels.isas(), None])
         how["threads"] = rng.choice((None, 1, 2, 3))
 
     def new(*shape: int) -> np.ndarray:
@@ -396,7 +396,7 @@ def kernel_call(rng: Random) -> Call:
             args[place] = tuple(sizes)
     if name == "set_num_threads":  # each would start as many
         args = [3 if isinstance(x, (int, np.integer)) and x > 300 else x for x in args]
-    return Call(name, getattr(_kernels, name), args, how)
+    return Call(name, getattr(kernels, name), args, how)
 
 
 def public(module: types.ModuleType, *without: str) -> list[tuple[str, Any]]:

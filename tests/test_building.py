@@ -48,8 +48,8 @@ def stand_in(tmp_path: Path) -> Path:
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A folder with as much of the sources as setup.py reads before it compiles."""
-    for name in ("setup.py", "pyproject.toml", "README.md", "micrograd_ext/_config.py"):
-        (tmp_path / "tree" / name).parent.mkdir(exist_ok=True)
+    for name in ("setup.py", "pyproject.toml", "README.md", "micrograd_ext/common/version.py"):
+        (tmp_path / "tree" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / "tree" / name)
     return tmp_path / "tree"
 
@@ -195,9 +195,9 @@ def clone(folder: Path, built: bool) -> Path:
     package = folder / "micrograd_ext"
     shutil.copytree(ROOT / "micrograd_ext", package, ignore=shutil.ignore_patterns("*.so", "*.pyd"))
     shutil.copy(SETUP, folder)
-    for name in ("_kernels", "_program", "_tape") if built else ():
+    for name in ("kernels._kernels", "compiler._executor", "scalar._tape") if built else ():
         file = Path(sys.modules[f"micrograd_ext.{name}"].__file__ or "")
-        (package / file.name).symlink_to(file)
+        (package / name.split(".")[0] / file.name).symlink_to(file)
     return folder
 
 
@@ -205,28 +205,28 @@ def test_a_clone_that_is_not_built(tmp_path: Path) -> None:
     run = python("-m", "micrograd_ext", "a*b", "a=1", "b=2", cwd=clone(tmp_path, built=False))
     tag = sys.implementation.cache_tag
     assert (
-        f"micrograd_ext._kernels of {tmp_path.resolve()} is not built for this Python, {tag}"
-        in run.stderr
+        f"micrograd_ext.kernels._kernels of {tmp_path.resolve()} "
+        f"is not built for this Python, {tag}" in run.stderr
     )
     assert "pip install -e ." in run.stderr
 
 
 def test_a_clone_that_was_built_earlier(tmp_path: Path) -> None:
-    stub = clone(tmp_path, built=True) / "micrograd_ext" / "_program.pyi"
+    stub = clone(tmp_path, built=True) / "micrograd_ext" / "compiler" / "_executor.pyi"
     works = python("-c", "import micrograd_ext; print(micrograd_ext.__file__)", cwd=tmp_path)
     assert works.stdout.strip() == str(tmp_path / "micrograd_ext" / "__init__.py"), works.stderr
     put(stub, stub.read_text("utf-8") + "\ndef newer() -> None: ...\n")
     run = python("-c", "import micrograd_ext", cwd=tmp_path)
-    assert "ImportError: micrograd_ext._program" in run.stderr
+    assert "ImportError: micrograd_ext.compiler._executor" in run.stderr
     assert "was built from other sources: it has no 'newer'. There, run: pip install" in run.stderr
 
 
 def test_a_compiled_module_that_does_not_load(tmp_path: Path) -> None:
-    (module,) = (clone(tmp_path, built=True) / "micrograd_ext").glob("_tape.*so")
+    (module,) = (clone(tmp_path, built=True) / "micrograd_ext" / "scalar").glob("_tape.*so")
     module.unlink()
     module.write_bytes(b"not a library")
     run = python("-c", "import micrograd_ext", cwd=tmp_path)
-    assert "ImportError: micrograd_ext._tape" in run.stderr
+    assert "ImportError: micrograd_ext.scalar._tape" in run.stderr
     assert "was built from other sources or for another machine" in run.stderr
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from micrograd_ext import __main__ as command
-from micrograd_ext.expression import FUNCTIONS, evaluate
+from micrograd_ext.scalar.expression import FUNCTIONS, evaluate
 
 PYTHON: dict[str, Any] = {
     "relu": lambda x: max(x, 0.0),

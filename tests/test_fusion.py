@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from micrograd_ext import Tensor, gradcheck, layers, models, ops, utils
-from micrograd_ext._fusion import fuse
 from micrograd_ext.callbacks import Callback
+from micrograd_ext.compiler.fusion import fuse
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

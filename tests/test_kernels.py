@@ -42,11 +42,12 @@ from twins import (
     tolerance,
 )
 
-from micrograd_ext import _kernels
+from micrograd_ext import kernels
+from micrograd_ext.kernels import _kernels
 
 Array = npt.NDArray[Any]
 
-ISAS = _kernels.isas()
+ISAS = kernels.isas()
 DTYPES = (np.float32, np.float64)
 THREADS = (1, 2, 3)
 # Around every vector width there is, in numbers: 2 to 16; the last are several vectors and a tail.
@@ -335,25 +336,25 @@ def adam_cases() -> Iterator[Case]:
 
 
 ROWS = {
-    "matmul": Row(_kernels.matmul, np.matmul, matmul_cases),
-    "sum_rows": Row(_kernels.sum_rows, lambda x: x.sum(axis=0), sum_rows_cases),
-    "conv2d": Row(_kernels.conv2d, conv2d_twin, conv2d_cases),
-    "conv2d_dx": Row(_kernels.conv2d_dx, conv2d_dx_twin, conv2d_dx_cases),
-    "conv2d_dw": Row(_kernels.conv2d_dw, conv2d_dw_twin, conv2d_dw_cases),
-    "max_pool2d": Row(_kernels.max_pool2d, max_pool2d_twin, max_pool2d_cases),
-    "max_pool2d_dx": Row(_kernels.max_pool2d_dx, max_pool2d_dx_twin, max_pool2d_dx_cases),
+    "matmul": Row(kernels.matmul, np.matmul, matmul_cases),
+    "sum_rows": Row(kernels.sum_rows, lambda x: x.sum(axis=0), sum_rows_cases),
+    "conv2d": Row(kernels.conv2d, conv2d_twin, conv2d_cases),
+    "conv2d_dx": Row(kernels.conv2d_dx, conv2d_dx_twin, conv2d_dx_cases),
+    "conv2d_dw": Row(kernels.conv2d_dw, conv2d_dw_twin, conv2d_dw_cases),
+    "max_pool2d": Row(kernels.max_pool2d, max_pool2d_twin, max_pool2d_cases),
+    "max_pool2d_dx": Row(kernels.max_pool2d_dx, max_pool2d_dx_twin, max_pool2d_dx_cases),
     "conv2d_relu_pool": Row(
-        _kernels.conv2d_relu_pool, conv2d_relu_pool_twin, conv2d_relu_pool_cases
+        kernels.conv2d_relu_pool, conv2d_relu_pool_twin, conv2d_relu_pool_cases
     ),
     "conv2d_relu_pool_dx": Row(
-        _kernels.conv2d_relu_pool_dx, conv2d_relu_pool_dx_twin, conv2d_relu_pool_dx_cases
+        kernels.conv2d_relu_pool_dx, conv2d_relu_pool_dx_twin, conv2d_relu_pool_dx_cases
     ),
     "conv2d_relu_pool_dw": Row(
-        _kernels.conv2d_relu_pool_dw, conv2d_relu_pool_dw_twin, conv2d_relu_pool_dw_cases
+        kernels.conv2d_relu_pool_dw, conv2d_relu_pool_dw_twin, conv2d_relu_pool_dw_cases
     ),
-    "relu": Row(_kernels.relu, relu_twin, relu_cases),
+    "relu": Row(kernels.relu, relu_twin, relu_cases),
     "adam": Row(adam, adam_twin, adam_cases),
-    "relu_dx": Row(_kernels.relu_dx, lambda dy, y: np.where(y <= 0, 0, dy), relu_dx_cases),
+    "relu_dx": Row(kernels.relu_dx, lambda dy, y: np.where(y <= 0, 0, dy), relu_dx_cases),
 }
 
 
@@ -409,12 +410,12 @@ def test_conv2d_and_its_gradients_are_adjoint() -> None:
         w = numbers(s.kh, s.kw, s.c, s.f).astype(dtype)
         dy = numbers(*s.output).astype(dtype)
         how = {**s.settings, "isa": isa, "threads": 2}
-        y = _kernels.conv2d(x, w, **how)
-        dx = _kernels.conv2d_dx(dy, w, x.shape, **how)
-        dw = _kernels.conv2d_dw(x, dy, w.shape, **how)
+        y = kernels.conv2d(x, w, **how)
+        dx = kernels.conv2d_dx(dy, w, x.shape, **how)
+        dw = kernels.conv2d_dw(x, dy, w.shape, **how)
         products = [(a.ravel(), b.ravel()) for a, b in ((y, dy), (x, dx), (w, dw))]
         found = [np.dot(a.astype(np.float64), b.astype(np.float64)) for a, b in products]
-        each = _kernels.conv2d(abs(x).astype(np.float64), abs(w).astype(np.float64), **how)
+        each = kernels.conv2d(abs(x).astype(np.float64), abs(w).astype(np.float64), **how)
         sizes = np.dot(each.ravel(), abs(dy).ravel())  # of the products that all three add up
         assert np.ptp(found) <= tolerance(dtype, s.kh * s.kw * s.c * s.f) * sizes, (s, isa)
 
@@ -448,7 +449,7 @@ def test_matmul_takes_any_strides(dtype: npt.DTypeLike, isa: str) -> None:
             expected = np.einsum("ik,kj->ij", av.astype(np.int64), bv.astype(np.int64))
             for threads in THREADS:
                 np.testing.assert_array_equal(
-                    _kernels.matmul(av, bv, isa=isa, threads=threads),
+                    kernels.matmul(av, bv, isa=isa, threads=threads),
                     expected,
                     err_msg=f"{name_a} times {name_b}, {m} {n} {k}",
                 )
@@ -460,24 +461,24 @@ def test_matmul_gives_a_row_the_same_bits_in_any_company(dtype: npt.DTypeLike, i
     for m, n, k in ((71, 1, 50), (71, 10, 1200), (71, 48, 33), (71, 600, 40), (540, 133, 20)):
         a, b = numbers(m, k).astype(dtype), numbers(k, n).astype(dtype)
         for av, bv in itertools.product((a, np.asfortranarray(a)), (b, np.asfortranarray(b))):
-            whole = _kernels.matmul(av, bv, isa=isa, threads=1)
+            whole = kernels.matmul(av, bv, isa=isa, threads=1)
             for rows, threads in itertools.product((1, 2, 12, 13, 64, 65, m), THREADS):
-                part = _kernels.matmul(av[m - rows :], bv, isa=isa, threads=threads)
+                part = kernels.matmul(av[m - rows :], bv, isa=isa, threads=threads)
                 assert part.tobytes() == whole[m - rows :].tobytes(), (rows, m, n, k)
 
 
 DENSE = """
 import numpy as np
-from micrograd_ext import _kernels
-from micrograd_ext._program import Executor
+from micrograd_ext import kernels
+from micrograd_ext.compiler._executor import Executor
 random = np.random.default_rng(0)
 for m, n, k in [(m, n, k) for m in (1, 13, 70) for n in (1, 10, 16, 53) for k in (1, 40, 255, 787)]:
     x, w, bias = (random.standard_normal(s, np.float32) for s in ((m, k), (k, n), n))
     x[0, 0] = np.nan
     half = 400 if k == 787 else k  # of many inputs, the halves are products of their own
-    product = _kernels.matmul(x[:, :half], w[:half])
+    product = kernels.matmul(x[:, :half], w[:half])
     if half < k:
-        product += _kernels.matmul(x[:, half:], w[half:])
+        product += kernels.matmul(x[:, half:], w[half:])
     for b, relu in ((bias, False), (bias, True), (None, False), (None, True)):
         y = np.full((m, n), 7, np.float32)
         dense = {"x": x, "w": w, "bias": b, "y": y, "r": 1, "k": k, "units": n, "relu": relu}
@@ -500,7 +501,7 @@ def test_adam_forgets_a_mean_that_became_subnormal(dtype: npt.DTypeLike, isa: st
     tiny = np.finfo(dtype).tiny
     m = np.array([1.05, 1.2, -1.05, -1.2, 0, np.nan], dtype) * tiny
     x, v = np.ones_like(m), np.ones_like(m)
-    _kernels.adam(x, np.zeros_like(m), m, v, 0.1, isa=isa)
+    kernels.adam(x, np.zeros_like(m), m, v, 0.1, isa=isa)
     assert m[[0, 2, 4]].tolist() == [0, 0, 0]
     np.testing.assert_allclose(m[[1, 3]], np.array([1.08, -1.08]) * tiny, rtol=1e-6)
     assert np.isnan(m[5])
@@ -508,8 +509,8 @@ def test_adam_forgets_a_mean_that_became_subnormal(dtype: npt.DTypeLike, isa: st
 
 def test_matmul_takes_a_matrix_and_its_transpose() -> None:
     a = numbers(20, 11)
-    np.testing.assert_allclose(_kernels.matmul(a, a.T), np.einsum("ik,jk->ij", a, a), atol=1e-13)
-    np.testing.assert_allclose(_kernels.matmul(a.T, a), np.einsum("ki,kj->ij", a, a), atol=1e-13)
+    np.testing.assert_allclose(kernels.matmul(a, a.T), np.einsum("ik,jk->ij", a, a), atol=1e-13)
+    np.testing.assert_allclose(kernels.matmul(a.T, a), np.einsum("ki,kj->ij", a, a), atol=1e-13)
 
 
 @pytest.mark.parametrize("isa", ISAS)
@@ -519,7 +520,7 @@ class TestMaxPool2d:
     def pool(images: Any, dtype: npt.DTypeLike, **how: Any) -> tuple[Array, Array]:
         """One image of 19 equal channels, which must all fare alike."""
         x = np.repeat(np.asarray(images, dtype)[None, :, :, None], 19, axis=3)
-        maxima, winner = _kernels.max_pool2d(x, **how)
+        maxima, winner = kernels.max_pool2d(x, **how)
         for found in (maxima, winner):
             np.testing.assert_array_equal(found, np.repeat(found[..., :1], 19, axis=3))
         return maxima[0, :, :, 0], winner[0, :, :, 0]
@@ -564,29 +565,29 @@ class TestMaxPool2d:
         stray = [-1, 4, 5, 2**31 - 1, -(2**31), -4]
         winner = np.array(stray, np.int32).reshape(1, 2, 3, 1)
         dy = np.ones(winner.shape, dtype)
-        dx = _kernels.max_pool2d_dx(dy, winner, (1, 4, 6, 1), isa=isa)
+        dx = kernels.max_pool2d_dx(dy, winner, (1, 4, 6, 1), isa=isa)
         assert not dx.any()
         # in the window, but in the padding: the top row of the windows that hang over the top
         winner = np.array([[0, 1, 2], [3, 3, 3]], np.int32).reshape(1, 2, 3, 1)
-        dx = _kernels.max_pool2d_dx(dy, winner, (1, 3, 9, 1), 3, padding="same", strides=(2, 3))
+        dx = kernels.max_pool2d_dx(dy, winner, (1, 3, 9, 1), 3, padding="same", strides=(2, 3))
         assert dx.sum() == 3
         np.testing.assert_array_equal(np.argwhere(dx)[:, 1:3], [[2, 0], [2, 3], [2, 6]])
 
     def test_overlapping_windows_add_up(self, dtype: npt.DTypeLike, isa: str) -> None:
         x = np.zeros((1, 5, 5, 3), dtype)
         x[0, 2, 2] = 9
-        y, winner = _kernels.max_pool2d(x, 3, strides=1, isa=isa)
+        y, winner = kernels.max_pool2d(x, 3, strides=1, isa=isa)
         assert np.all(y == 9)
         dy = np.arange(27, dtype=dtype).reshape(y.shape)
-        dx = _kernels.max_pool2d_dx(dy, winner, x.shape, 3, strides=1, isa=isa)
+        dx = kernels.max_pool2d_dx(dy, winner, x.shape, 3, strides=1, isa=isa)
         np.testing.assert_array_equal(dx[0, 2, 2], dy.sum(axis=(0, 1, 2)))
         assert np.count_nonzero(dx) == 3
 
     def test_gradients_need_not_be_finite(self, dtype: npt.DTypeLike, isa: str) -> None:
         x = np.zeros((1, 2, 4, 1), dtype)
-        _, winner = _kernels.max_pool2d(x, isa=isa)
+        _, winner = kernels.max_pool2d(x, isa=isa)
         dy = np.array([np.nan, np.inf], dtype).reshape(1, 1, 2, 1)
-        dx = _kernels.max_pool2d_dx(dy, winner, x.shape, isa=isa)
+        dx = kernels.max_pool2d_dx(dy, winner, x.shape, isa=isa)
         expected = [[np.nan, 0, np.inf, 0], [0, 0, 0, 0]]
         np.testing.assert_array_equal(dx[0, :, :, 0], expected)
 
@@ -610,7 +611,7 @@ class TestWinograd:
         """In float32, between NaNs."""
         given = [fenced(x, np.float32) for x in arrays]
         how = {"padding": s.padding, "isa": isa, "threads": threads}
-        return list(_kernels.conv2d_relu_pool(*given, **how))
+        return list(kernels.conv2d_relu_pool(*given, **how))
 
     def test_real_numbers(self, s: Geometry, isa: str) -> None:
         x, w, b = arrays = self.arrays(s)
@@ -633,9 +634,9 @@ class TestWinograd:
         """Where it is not Winograd, it is conv2d, bit for bit."""
         for dtype in DTYPES:
             x, w, b = (x.astype(dtype) for x in self.arrays(s))
-            y, _ = _kernels.conv2d_relu_pool(x, w, b, padding=s.padding, isa=isa)
-            z = _kernels.relu(_kernels.conv2d(x, w, b, padding=s.padding, isa=isa))
-            same = np.array_equal(y, _kernels.max_pool2d(z, isa=isa)[0])
+            y, _ = kernels.conv2d_relu_pool(x, w, b, padding=s.padding, isa=isa)
+            z = kernels.relu(kernels.conv2d(x, w, b, padding=s.padding, isa=isa))
+            same = np.array_equal(y, kernels.max_pool2d(z, isa=isa)[0])
             assert same == (dtype == np.float64 or (isa == "avx512" and s.c < 16))
 
     def test_no_image_depends_on_the_others(self, s: Geometry, isa: str) -> None:
@@ -674,20 +675,20 @@ def test_pool_size_is_the_default_stride() -> None:
     x = numbers(2, 7, 9, 3)
     for pool in (2, 3, (3, 2)):
         for got, want in zip(
-            _kernels.max_pool2d(x, pool), _kernels.max_pool2d(x, pool, strides=pool), strict=True
+            kernels.max_pool2d(x, pool), kernels.max_pool2d(x, pool, strides=pool), strict=True
         ):
             np.testing.assert_array_equal(got, want)
-    np.testing.assert_array_equal(_kernels.max_pool2d(x)[0], _kernels.max_pool2d(x, (2, 2))[0])
+    np.testing.assert_array_equal(kernels.max_pool2d(x)[0], kernels.max_pool2d(x, (2, 2))[0])
 
 
 def test_numbers_and_pairs_may_be_of_any_kind() -> None:
     x, w = numbers(1, 6, 6, 2), numbers(2, 2, 2, 3)
-    expected = _kernels.conv2d(x, w, strides=(2, 2))
+    expected = kernels.conv2d(x, w, strides=(2, 2))
     for strides in (2, [2, 2], np.int64(2), (np.int8(2), 2)):
-        np.testing.assert_array_equal(_kernels.conv2d(x, w, strides=strides), expected)
+        np.testing.assert_array_equal(kernels.conv2d(x, w, strides=strides), expected)
     dy = np.ones_like(expected)
-    dx = _kernels.conv2d_dx(dy, w, list(x.shape), strides=2)
-    np.testing.assert_array_equal(dx, _kernels.conv2d_dx(dy, w, x.shape, strides=2))
+    dx = kernels.conv2d_dx(dy, w, list(x.shape), strides=2)
+    np.testing.assert_array_equal(dx, kernels.conv2d_dx(dy, w, x.shape, strides=2))
 
 
 def test_results_are_new_and_writeable() -> None:
@@ -717,7 +718,7 @@ def unaligned(x: Array) -> Array:
 
 
 def call(name: str, *args: Any, **how: Any) -> Callable[[], Any]:
-    return lambda: getattr(_kernels, name)(*args, **how)
+    return lambda: getattr(kernels, name)(*args, **how)
 
 
 Bad = tuple[Callable[[], Any], type[Exception], str]
@@ -938,28 +939,28 @@ def test_bad_input(name: str) -> None:
 def test_bad_input_is_bad_in_an_empty_batch_too() -> None:
     none = X[:0]
     with pytest.raises(ValueError, match="isa: expected"):
-        _kernels.conv2d(none, W, isa="mmx")
+        kernels.conv2d(none, W, isa="mmx")
     with pytest.raises(ValueError, match="dy: expected shape"):
-        _kernels.conv2d_dw(none, DY, W.shape)
+        kernels.conv2d_dw(none, DY, W.shape)
     with pytest.raises(ValueError, match="isa: expected"):
-        _kernels.matmul(M[:0], M.T, isa="mmx")
+        kernels.matmul(M[:0], M.T, isa="mmx")
 
 
 def test_results_too_large_for_memory_are_an_error() -> None:
     one, huge = np.ones((1, 1, 1, 1)), 2**31 - 1
     with pytest.raises((MemoryError, ValueError)):
-        _kernels.conv2d_dx(one, one, (1, huge, huge, 1), strides=huge)
+        kernels.conv2d_dx(one, one, (1, huge, huge, 1), strides=huge)
     with pytest.raises((MemoryError, ValueError)):
-        _kernels.conv2d_dw(one, one, (huge, huge, 1, 1), padding="same")
+        kernels.conv2d_dw(one, one, (huge, huge, 1, 1), padding="same")
 
 
 # ------------------------------------------------------------------ what to run on
 
-SHOW_ISA = "from micrograd_ext import _kernels; print(_kernels.config()['isa'])"
+SHOW_ISA = "from micrograd_ext import kernels; print(kernels.config()['isa'])"
 
 
 def test_config() -> None:
-    config = _kernels.config()
+    config = kernels.config()
     assert config["isas available"] == ISAS
     assert config["isa"] in ISAS
     assert ISAS[-1] == "baseline"
@@ -1000,7 +1001,7 @@ def source(path: str) -> str:
 def test_header_and_pxd_agree() -> None:
     in_table = re.compile(r"\(\*(\w+)\)\s*\(([^)]*)\)")
     header = in_table.findall(source("csrc/mg.h"))
-    pxd = source("micrograd_ext/_kernels.pxd")
+    pxd = source("micrograd_ext/kernels/_kernels.pxd")
     for table in ("mg_f32", "mg_f64"):
         body = re.search(rf"ctypedef struct {table}:\n(.*?)\n\n", pxd, re.DOTALL)
         assert body
@@ -1017,16 +1018,18 @@ def test_header_and_module_agree() -> None:
 
 
 def test_stub_and_module_agree() -> None:
-    defined = re.findall(r"^def (\w+)\(", source("micrograd_ext/_kernels.pyx"), re.MULTILINE)
+    defined = re.findall(
+        r"^def (\w+)\(", source("micrograd_ext/kernels/_kernels.pyx"), re.MULTILINE
+    )
     stub = [
         node
-        for node in ast.parse(source("micrograd_ext/_kernels.pyi")).body
+        for node in ast.parse(source("micrograd_ext/kernels/_kernels.pyi")).body
         if isinstance(node, ast.FunctionDef)
     ]
     assert [node.name for node in stub] == defined
     assert set(defined) == set(public_functions())
     for node in stub:
-        parameters = inspect.signature(getattr(_kernels, node.name)).parameters.values()
+        parameters = inspect.signature(getattr(kernels, node.name)).parameters.values()
         assert [p.name for p in parameters] == [
             argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)
         ], node.name
@@ -1038,7 +1041,7 @@ def test_stub_and_module_agree() -> None:
 @pytest.mark.parametrize("name", [*ROWS, *sorted(NOT_KERNELS)])
 def test_docstring(name: str) -> None:
     """The examples of compiled functions: doctest's own search passes them by."""
-    text = getattr(_kernels, name).__doc__
+    text = getattr(kernels, name).__doc__
     assert text
     example = doctest.DocTestParser().get_doctest(text, {**vars(_kernels)}, name, None, 0)
     assert name in NOT_KERNELS or example.examples
@@ -1053,6 +1056,6 @@ def test_adam_refuses_what_may_not_be_written_to(name: str) -> None:
     given = {each: np.ones(3) for each in ("x", "dx", "m", "v")}
     given[name].flags.writeable = False
     with pytest.raises(ValueError, match=f"adam: {name}: expected an array that may be written to"):
-        _kernels.adam(**given, rate=0.1)
+        kernels.adam(**given, rate=0.1)
     given[name].flags.writeable = True
-    _kernels.adam(**given, rate=0.1)
+    kernels.adam(**given, rate=0.1)

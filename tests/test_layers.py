@@ -19,7 +19,7 @@ RANDOM = np.random.default_rng(11)
 @pytest.fixture(autouse=True)
 def fresh_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test counts its layers from the beginning."""
-    monkeypatch.setattr("micrograd_ext._naming._names", Counter())
+    monkeypatch.setattr("micrograd_ext.common.naming._names", Counter())
 
 
 def lenet(padding: str = "valid") -> Sequential:

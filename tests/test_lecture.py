@@ -19,8 +19,8 @@ import pytest
 
 import micrograd_ext as mg
 from micrograd_ext import Value, nn
-from micrograd_ext._copying import Together
 from micrograd_ext.graph import backward_steps, topological_order
+from micrograd_ext.scalar.copying import Together
 
 # ------------------------------------------------------------------ ops of one's own
 

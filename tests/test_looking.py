@@ -30,7 +30,7 @@ except ImportError:
 @pytest.fixture(autouse=True)
 def as_if_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Names begin anew, and what is printed depends on nobody's settings."""
-    monkeypatch.setattr("micrograd_ext._naming._names", Counter())
+    monkeypatch.setattr("micrograd_ext.common.naming._names", Counter())
     for name in ("FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "JUPYTER_COLUMNS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "100")
@@ -222,7 +222,7 @@ def test_numbers_of_optimizers(make: Callable[[], optimizers.Optimizer], expecte
 
 
 def test_sizes_of_memory() -> None:
-    from micrograd_ext._summary import memory
+    from micrograd_ext.models.summary import memory
 
     sizes = {1: "4.00 B", 255: "1020.00 B", 256: "1.00 KB", 2**18: "1.00 MB", 3 * 2**28: "3.00 GB"}
     assert {count: memory(count) for count in sizes} == sizes

@@ -340,7 +340,7 @@ def test_names() -> None:
 
 @pytest.fixture
 def _fresh_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("micrograd_ext._naming._names", Counter())
+    monkeypatch.setattr("micrograd_ext.common.naming._names", Counter())
 
 
 def test_configurations() -> None:

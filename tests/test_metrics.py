@@ -393,7 +393,7 @@ def test_the_idiom_of_get_config() -> None:
 
 
 def test_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("micrograd_ext._naming._names", Counter())
+    monkeypatch.setattr("micrograd_ext.common.naming._names", Counter())
     assert [metrics.Metric().name, metrics.Metric().name] == ["metric", "metric_1"]
     assert metrics.MeanMetricWrapper(abs).name == "mean_metric_wrapper"
     assert metrics.Mean().name == metrics.Mean().name == "mean"

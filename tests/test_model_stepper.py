@@ -18,7 +18,6 @@ from rich.console import Console
 
 from micrograd_ext import (
     Tensor,
-    _random,
     layers,
     losses,
     metrics,
@@ -28,6 +27,7 @@ from micrograd_ext import (
     optimizers,
     utils,
 )
+from micrograd_ext.common import random_stream
 
 Array = npt.NDArray[Any]
 L = layers
@@ -296,7 +296,7 @@ def belongings(model: models.Sequential) -> list[Any]:
 
 def streams() -> list[Any]:
     return [
-        repr(_random.generator().bit_generator.state),
+        repr(random_stream.generator().bit_generator.state),
         random.getstate(),
         repr(np.random.get_state()),  # noqa: NPY002
     ]

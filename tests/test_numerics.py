@@ -22,7 +22,7 @@ import pytest
 from hypothesis import settings
 from twins import adam_twin
 
-from micrograd_ext import Sequential, Tensor, Value, _kernels, layers, losses, ops
+from micrograd_ext import Sequential, Tensor, Value, kernels, layers, losses, ops
 
 Array = npt.NDArray[Any]
 MANY = settings().max_examples > 1_000
@@ -220,14 +220,14 @@ def test_programs_are_as_near_as_promised(
     assert value <= most
 
 
-@pytest.mark.parametrize("isa", _kernels.isas())
+@pytest.mark.parametrize("isa", kernels.isas())
 def test_adam_is_as_near_as_promised(isa: str, measured: dict[str, str]) -> None:
     given = normal((-1,), (-1,), (-1,), (-1,))(1_000_000 if MANY else 30_000)
     given[3] = np.abs(given[3])
     how = {"rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}
     true = adam_twin(*given, **how)
     got = [x.astype(np.float32) for x in given]
-    _kernels.adam(*got, **how, isa=isa)
+    kernels.adam(*got, **how, isa=isa)
     x, dx, m, _v = given
     step = np.abs(true[0] - x)
     for name, one, exact, size in (

@@ -27,9 +27,9 @@ from micrograd_ext import (
     Sequential,
     Tensor,
     Variable,
-    _kernels,
     callbacks,
     get_num_threads,
+    kernels,
     layers,
     losses,
     metrics,
@@ -38,7 +38,7 @@ from micrograd_ext import (
     set_num_threads,
     utils,
 )
-from micrograd_ext._program import Executor
+from micrograd_ext.compiler._executor import Executor
 
 Array = npt.NDArray[Any]
 Parts = Callable[[], list[layers.Layer]]
@@ -461,7 +461,7 @@ def alone(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
     text = "\n".join(line[margin:] for line in lines)
     begin = (
         "import json\nimport numpy as np\nimport micrograd_ext as mg\n"
-        "from micrograd_ext._program import Executor\n"
+        "from micrograd_ext.compiler._executor import Executor\n"
     )
     return subprocess.run(
         [sys.executable, "-c", begin + text],
@@ -799,7 +799,7 @@ def test_every_isa_agrees() -> None:
     print(json.dumps([mg.show_config("dicts")["isa"], *found]))
     """
     found = []
-    for isa in _kernels.isas():
+    for isa in kernels.isas():
         done = alone(program, MICROGRAD_EXT_ISA=isa)
         assert done.returncode == 0, done.stderr[-500:]
         name, *values = json.loads(done.stdout)

@@ -38,8 +38,8 @@ from twins import (
 from micrograd_ext import (
     Sequential,
     Tensor,
-    _kernels,
     get_num_threads,
+    kernels,
     layers,
     losses,
     ops,
@@ -48,7 +48,7 @@ from micrograd_ext import (
     utils,
 )
 
-ISAS = _kernels.isas()
+ISAS = kernels.isas()
 CASES = settings().max_examples
 
 
@@ -224,22 +224,22 @@ def adam_call(draw: Any, rng: np.random.Generator, kind: str) -> Call:
 
 
 KERNELS = {
-    "matmul": (_kernels.matmul, np.matmul, matmul_call),
-    "sum_rows": (_kernels.sum_rows, lambda x: x.sum(axis=0), sum_rows_call),
-    "conv2d": (_kernels.conv2d, conv2d_twin, conv2d_call),
-    "conv2d_dx": (_kernels.conv2d_dx, conv2d_dx_twin, conv2d_dx_call),
-    "conv2d_dw": (_kernels.conv2d_dw, conv2d_dw_twin, conv2d_dw_call),
-    "max_pool2d": (_kernels.max_pool2d, max_pool2d_twin, max_pool2d_call),
-    "max_pool2d_dx": (_kernels.max_pool2d_dx, max_pool2d_dx_twin, max_pool2d_dx_call),
-    "conv2d_relu_pool": (_kernels.conv2d_relu_pool, conv2d_relu_pool_twin, conv2d_relu_pool_call),
+    "matmul": (kernels.matmul, np.matmul, matmul_call),
+    "sum_rows": (kernels.sum_rows, lambda x: x.sum(axis=0), sum_rows_call),
+    "conv2d": (kernels.conv2d, conv2d_twin, conv2d_call),
+    "conv2d_dx": (kernels.conv2d_dx, conv2d_dx_twin, conv2d_dx_call),
+    "conv2d_dw": (kernels.conv2d_dw, conv2d_dw_twin, conv2d_dw_call),
+    "max_pool2d": (kernels.max_pool2d, max_pool2d_twin, max_pool2d_call),
+    "max_pool2d_dx": (kernels.max_pool2d_dx, max_pool2d_dx_twin, max_pool2d_dx_call),
+    "conv2d_relu_pool": (kernels.conv2d_relu_pool, conv2d_relu_pool_twin, conv2d_relu_pool_call),
     "conv2d_relu_pool_dx": (
-        _kernels.conv2d_relu_pool_dx, conv2d_relu_pool_dx_twin, conv2d_relu_pool_dx_call,
+        kernels.conv2d_relu_pool_dx, conv2d_relu_pool_dx_twin, conv2d_relu_pool_dx_call,
     ),
     "conv2d_relu_pool_dw": (
-        _kernels.conv2d_relu_pool_dw, conv2d_relu_pool_dw_twin, conv2d_relu_pool_dw_call,
+        kernels.conv2d_relu_pool_dw, conv2d_relu_pool_dw_twin, conv2d_relu_pool_dw_call,
     ),
-    "relu": (_kernels.relu, relu_twin, relu_call),
-    "relu_dx": (_kernels.relu_dx, lambda dy, y: np.where(y <= 0, 0, dy), relu_dx_call),
+    "relu": (kernels.relu, relu_twin, relu_call),
+    "relu_dx": (kernels.relu_dx, lambda dy, y: np.where(y <= 0, 0, dy), relu_dx_call),
     "adam": (adam, adam_twin, adam_call),
 }  # fmt: skip
 KINDS = ("normal", "whole", "special")
@@ -567,9 +567,9 @@ def test_fused_is_unfused(
         numbers(rng, *shape).astype(dtype)
         for shape in ((s.n, s.h, s.w, s.c), (s.kh, s.kw, s.c, s.f), (s.f,))
     )
-    y, winner = _kernels.conv2d_relu_pool(x, w, b, pool, **s.settings, isa=isa)
-    z = _kernels.relu(_kernels.conv2d(x, w, b, **s.settings, isa=isa), isa=isa)
-    apart, where = _kernels.max_pool2d(z, pool, isa=isa)
+    y, winner = kernels.conv2d_relu_pool(x, w, b, pool, **s.settings, isa=isa)
+    z = kernels.relu(kernels.conv2d(x, w, b, **s.settings, isa=isa), isa=isa)
+    apart, where = kernels.max_pool2d(z, pool, isa=isa)
     sizes_of_sums = conv2d_twin(np.abs(x), np.abs(w), np.abs(b), **s.settings)
     bound = max_pool2d_twin(sizes_of_sums, pool, strides=pool, padding="valid")[0]
     allowed = 0.0 if dtype is np.float64 else 2 * tolerance(dtype, s.kh * s.kw * s.c + 1)
@@ -578,15 +578,15 @@ def test_fused_is_unfused(
         np.testing.assert_array_equal(winner, np.where(y == 0, 255, where))
     dy = numbers(rng, *y.shape).astype(dtype)
     shape = (s.n, s.h, s.w, s.c)
-    dx = _kernels.conv2d_relu_pool_dx(dy, winner, w, shape, pool, **s.settings, isa=isa)
-    dw, db = _kernels.conv2d_relu_pool_dw(x, dy, winner, w.shape, pool, **s.settings, isa=isa)
+    dx = kernels.conv2d_relu_pool_dx(dy, winner, w, shape, pool, **s.settings, isa=isa)
+    dw, db = kernels.conv2d_relu_pool_dw(x, dy, winner, w.shape, pool, **s.settings, isa=isa)
     sparse = np.where(winner == 255, -1, winner).astype(np.int32)
-    dz = _kernels.max_pool2d_dx(dy, sparse, z.shape, pool, isa=isa)
+    dz = kernels.max_pool2d_dx(dy, sparse, z.shape, pool, isa=isa)
     positive = np.abs(dz)
     for got, want, bound, length in (
-        (dx, _kernels.conv2d_dx(dz, w, shape, **s.settings, isa=isa),
+        (dx, kernels.conv2d_dx(dz, w, shape, **s.settings, isa=isa),
          conv2d_dx_twin(positive, np.abs(w), shape, **s.settings), s.kh * s.kw * s.f),
-        (dw, _kernels.conv2d_dw(x, dz, w.shape, **s.settings, isa=isa),
+        (dw, kernels.conv2d_dw(x, dz, w.shape, **s.settings, isa=isa),
          conv2d_dw_twin(np.abs(x), positive, w.shape, **s.settings), int(np.prod(s.output[:3]))),
         (db, dz.sum((0, 1, 2)), positive.sum((0, 1, 2)), int(np.prod(s.output[:3]))),
     ):  # fmt: skip

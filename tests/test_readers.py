@@ -32,10 +32,11 @@ import pytest
 from hypothesis import settings
 from twins import encode, run_python
 
-from micrograd_ext import Sequential, _keeping, layers, utils
+from micrograd_ext import Sequential, layers, utils
 from micrograd_ext.datasets import mnist
 from micrograd_ext.datasets._idx import MOST, read_idx
 from micrograd_ext.models import load_model
+from micrograd_ext.saving import model_files
 
 Random = random.Random
 FILES = max(200, settings().max_examples)
@@ -150,7 +151,7 @@ def state(of: Sequential) -> list[Any]:
     assert of.optimizer is not None
     of.optimizer.save_own_variables(store)
     rate = of.optimizer.get_config()["learning_rate"]
-    streams = [stream.bit_generator.state for stream in _keeping._streams(of)]
+    streams = [stream.bit_generator.state for stream in model_files._streams(of)]
     return [rate, streams, *(array.tobytes() for array in (*of.get_weights(), *store.values()))]
 
 
@@ -191,8 +192,8 @@ KINDS: dict[str, tuple[Callable[[Path], bytes], Callable[[Path], Any]]] = {
         read_into(lambda there, path: there.load_weights(path)),
     ),
     "checkpoints": (
-        lambda folder: bytes_of(lambda path: _keeping.save(trained(), path, epochs=1), folder),
-        read_into(_keeping.restore),
+        lambda folder: bytes_of(lambda path: model_files.save(trained(), path, epochs=1), folder),
+        read_into(model_files.restore),
     ),
 }  # fmt: skip
 

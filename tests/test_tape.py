@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 import micrograd_ext
 from micrograd_ext import Value, record
-from micrograd_ext._tape import OPS, Replay
-from micrograd_ext.calculus import RULES
 from micrograd_ext.graph import topological_order
-from micrograd_ext.tape import Tape
+from micrograd_ext.scalar._tape import OPS, Replay
+from micrograd_ext.scalar.calculus import RULES
+from micrograd_ext.scalar.tape import Tape
 
 DEMOS = Path(__file__).parents[1] / "demos"
 

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from twins import NOT_KERNELS, adam, environment, numbers, public_functions, results, run_python
 
-from micrograd_ext import Sequential, _kernels, layers, utils
+from micrograd_ext import Sequential, kernels, layers, utils
 
-ISAS = _kernels.isas()
+ISAS = kernels.isas()
 
 
 # ------------------------------------------------------------------ the pool
@@ -26,32 +26,32 @@ ISAS = _kernels.isas()
 
 @pytest.fixture
 def _threads_kept() -> Iterator[None]:
-    before = _kernels.get_num_threads()
+    before = kernels.get_num_threads()
     yield
-    _kernels.set_num_threads(before)
+    kernels.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("_threads_kept")
 def test_set_num_threads() -> None:
     x, w = numbers(3, 20, 20, 8), numbers(3, 3, 8, 16)
-    expected = _kernels.conv2d(x, w, threads=1)
+    expected = kernels.conv2d(x, w, threads=1)
     for threads in (1, np.int64(2), 5):
-        _kernels.set_num_threads(threads)
-        assert _kernels.get_num_threads() == threads
-        assert _kernels.config()["threads"] == threads
-        np.testing.assert_array_equal(_kernels.conv2d(x, w), expected)
+        kernels.set_num_threads(threads)
+        assert kernels.get_num_threads() == threads
+        assert kernels.config()["threads"] == threads
+        np.testing.assert_array_equal(kernels.conv2d(x, w), expected)
 
 
 def test_threads_keep_to_their_own_scratch() -> None:
     """Work long enough for threads to be in the same place at the same time, many times over."""
     x, w = numbers(24, 28, 28, 8), numbers(3, 3, 8, 17)
     a, b = numbers(600, 400), numbers(400, 200)
-    y = _kernels.conv2d(x, w, padding="same", threads=1)
+    y = kernels.conv2d(x, w, padding="same", threads=1)
     for kernel, arrays, how in (
-        (_kernels.matmul, (a, b), {}),
-        (_kernels.conv2d, (x, w), {"padding": "same"}),
-        (_kernels.conv2d_dx, (y, w, x.shape), {"padding": "same"}),
-        (_kernels.conv2d_dw, (x, y, w.shape), {"padding": "same"}),
+        (kernels.matmul, (a, b), {}),
+        (kernels.conv2d, (x, w), {"padding": "same"}),
+        (kernels.conv2d_dx, (y, w, x.shape), {"padding": "same"}),
+        (kernels.conv2d_dw, (x, y, w.shape), {"padding": "same"}),
     ):
         expected = kernel(*arrays, **how, threads=1)
         for threads in (2, 3, 8) * 5:
@@ -61,14 +61,14 @@ def test_threads_keep_to_their_own_scratch() -> None:
 
 def test_kernels_called_from_several_threads_at_once() -> None:
     x, w = numbers(9, 20, 20, 8), numbers(3, 3, 8, 16)
-    expected = _kernels.conv2d(x, w)
-    dw = _kernels.conv2d_dw(x, expected, w.shape)
+    expected = kernels.conv2d(x, w)
+    dw = kernels.conv2d_dw(x, expected, w.shape)
 
     def work(threads: int) -> bool:
-        y = _kernels.conv2d(x, w, threads=threads)
+        y = kernels.conv2d(x, w, threads=threads)
         return bool(
             np.array_equal(y, expected)
-            and np.array_equal(_kernels.conv2d_dw(x, y, w.shape, threads=threads), dw)
+            and np.array_equal(kernels.conv2d_dw(x, y, w.shape, threads=threads), dw)
         )
 
     with ThreadPoolExecutor(4) as pool:
@@ -78,13 +78,13 @@ def test_kernels_called_from_several_threads_at_once() -> None:
 FORK = """
 import multiprocessing, os, sys
 import numpy as np
-from micrograd_ext import _kernels
+from micrograd_ext import kernels
 
 x, w = np.random.default_rng(0).random((9, 20, 20, 8)), np.ones((3, 3, 8, 16))
 
 def work():
-    y = _kernels.conv2d(x, w, threads=3)
-    return y, _kernels.conv2d_dw(x, y, w.shape, threads=3)
+    y = kernels.conv2d(x, w, threads=3)
+    return y, kernels.conv2d_dw(x, y, w.shape, threads=3)
 
 expected = work()
 
@@ -119,10 +119,10 @@ def test_forked_children_compute() -> None:
 COUNT_THREADS = """
 import os
 import numpy as np
-from micrograd_ext import _kernels
+from micrograd_ext import kernels
 
 def there_are(threads):
-    _kernels.matmul(np.ones((200, 200)), np.ones((200, 200)), threads=threads)
+    kernels.matmul(np.ones((200, 200)), np.ones((200, 200)), threads=threads)
     return len(os.listdir("/proc/self/task"))
 
 first = there_are(2)  # sanitizers start one of their own then
@@ -150,13 +150,13 @@ def test_threads_from_the_environment(said: str, expected: str | None) -> None:
 TWO_CALLERS = """
 import threading
 import numpy as np
-from micrograd_ext import _kernels
+from micrograd_ext import kernels
 a = np.random.default_rng(0).random((150, 150))
-right = _kernels.matmul(a, a, threads=1)
+right = kernels.matmul(a, a, threads=1)
 wrong = []
 def call():
     for _ in range(300):
-        if not np.array_equal(_kernels.matmul(a, a, threads=3), right):
+        if not np.array_equal(kernels.matmul(a, a, threads=3), right):
             wrong.append(1)
 callers = [threading.Thread(target=call) for _ in range(4)]
 for caller in callers:
@@ -175,9 +175,9 @@ def test_several_python_threads_share_the_pool() -> None:
 def test_every_kernel_gives_the_same_bits_on_threads(isa: str) -> None:
     """Of sizes that are worth threads; run by ThreadSanitizer too, as is all of this file."""
     x, w, b = numbers(5, 14, 15, 9), numbers(3, 3, 9, 19), numbers(19)
-    y = _kernels.conv2d(x, w, b)
-    pooled, winner = _kernels.max_pool2d(y)
-    fused, byte = _kernels.conv2d_relu_pool(x, w, b)
+    y = kernels.conv2d(x, w, b)
+    pooled, winner = kernels.max_pool2d(y)
+    fused, byte = kernels.conv2d_relu_pool(x, w, b)
     long = [np.abs(numbers(70_001)) for _ in range(4)]
     calls = {
         "matmul": ((numbers(130, 140), numbers(140, 90)), {}),
@@ -201,7 +201,7 @@ def test_every_kernel_gives_the_same_bits_on_threads(isa: str) -> None:
                 x.astype(dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
                 for x in arrays
             ]
-            kernel = adam if name == "adam" else getattr(_kernels, name)
+            kernel = adam if name == "adam" else getattr(kernels, name)
             expected = results(kernel(*given, **how, isa=isa, threads=1))
             for threads in (2, 3, 2, 7):
                 for found, one in zip(

@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
-from micrograd_ext import _kernels
+from micrograd_ext import kernels
+from micrograd_ext.kernels import _kernels
 
 Array = npt.NDArray[Any]
 RANDOM = np.random.default_rng(7)
@@ -234,7 +235,7 @@ def conv2d_relu_pool_dw_twin(
 def adam(x: Array, dx: Array, m: Array, v: Array, **how: Any) -> tuple[Array, ...]:
     """The kernel changes its arguments: give it copies."""
     x, m, v = x.copy(), m.copy(), v.copy()
-    assert _kernels.adam(x, dx, m, v, **how) is None
+    assert kernels.adam(x, dx, m, v, **how) is None
     return x, m, v
 
 
@@ -249,7 +250,7 @@ def adam_twin(
 
 def environment(**more: str) -> dict[str, str]:
     """That of a new interpreter, which shall find the package we test."""
-    package = Path(_kernels.__file__).parents[1]
+    package = Path(kernels.__file__).parents[2]
     path = os.pathsep.join(filter(None, [str(package), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path, **more}
 

@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from os import PathLike
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from ..models import Sequential
+from ..saving.model_files import SavedModel
+from ..tensor import Array
 
 __all__ = ["Callback", "CallbackList", "LambdaCallback", "Logs"]
 
 Logs = dict[str, Any]
+
+
+class TrainedModel(SavedModel, Protocol):
+    """What callbacks ask of the model that is trained."""
+
+    stop_training: bool
+    initial_epoch: int
+
+    def get_weights(self) -> list[Array]:
+        """Copies of the weights."""
+
+    def set_weights(self, weights: list[Array]) -> None:
+        """Put them back."""
+
+    def save(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
+        """Write the model into a file."""
+
+    def save_weights(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
+        """Write its weights into a file."""
 
 
 class Callback:
@@ -24,10 +44,10 @@ class Callback:
     ...         print("epoch", epoch, "is over")
     """
 
-    model: Sequential
+    model: TrainedModel
     params: dict[str, Any]
 
-    def set_model(self, model: Sequential) -> None:
+    def set_model(self, model: TrainedModel) -> None:
         """Called first, with the model that is trained."""
         self.model = model
 
@@ -100,7 +120,7 @@ class CallbackList(Callback):
     """
 
     def __init__(
-        self, callbacks: Iterable[Callback], model: Sequential, params: dict[str, Any]
+        self, callbacks: Iterable[Callback], model: TrainedModel, params: dict[str, Any]
     ) -> None:
         self.callbacks = list(callbacks)
         for callback in self.callbacks:

@@ -6,8 +6,8 @@ import os
 from os import PathLike
 from pathlib import Path
 
-from .. import _keeping
-from .._lookup import positive
+from ..common.arguments import positive
+from ..saving import model_files
 from .base import Callback, Logs
 from .monitors import Monitor
 
@@ -150,7 +150,7 @@ class BackupAndRestore(Callback):
         self._ended = self.model.initial_epoch
         self._batches = 0
         if self._file.exists():
-            self._ended = self.model.initial_epoch = _keeping.restore(self.model, self._file)
+            self._ended = self.model.initial_epoch = model_files.restore(self.model, self._file)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """See `Callback`."""
@@ -164,7 +164,7 @@ class BackupAndRestore(Callback):
 
     def _keep(self) -> None:
         self.backup_dir.mkdir(parents=True, exist_ok=True)
-        _keeping.save(self.model, self._file, epochs=self._ended)
+        model_files.save(self.model, self._file, epochs=self._ended)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """See `Callback`."""

@@ -84,7 +84,7 @@ class History(Callback):
         >>> figure.axes[0].get_xlabel(), figure.axes[0].get_ylabel()
         ('epoch', 'loss')
         """
-        from .._pictures import draw_curves  # noqa: PLC0415 - seldom needed
+        from .curves import draw_curves  # noqa: PLC0415 - seldom needed
 
         curves: dict[str, tuple[list[int], list[float]]] = {}
         for epoch, _, logs in self._epochs:

@@ -21,7 +21,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from .._archive import read_array
+from ..common.files import read_array
 from ._idx import MOST, read_idx
 
 Array: TypeAlias = npt.NDArray[np.uint8]

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .._lookup import custom_object_scope, make
-from .._lookup import serialize as _serialize
+from ..common.serialization import custom_object_scope, make
+from ..common.serialization import serialize as _serialize
 from .base import Layer, Shape
 from .convolution import (
     AveragePooling2D,
@@ -70,6 +70,11 @@ _CLASSES: dict[str, type[Layer]] = {
 def add_class(kind: type[Layer]) -> None:
     """Let `deserialize` know one more class of this package: that of models."""
     _CLASSES[kind.__name__] = kind
+
+
+def classes() -> Mapping[str, type[Layer]]:
+    """The classes of this package, models among them, by their names."""
+    return _CLASSES
 
 
 def serialize(layer: Layer) -> dict[str, Any]:

@@ -14,11 +14,13 @@ from typing import Any, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 
-from .. import _naming, _random, constraints, initializers, regularizers
-from .._lookup import Configured, config_of, float32_only, pair, positive, whole
+from .. import constraints, initializers, regularizers
+from ..common import naming, random_stream
+from ..common.arguments import float32_only, pair, positive, whole
+from ..common.serialization import Configured, config_of
 from ..initializers import InitializerLike
 from ..tensor import Array, Tensor, TensorLike, no_grad
-from ..variable import Variable
+from ..tensor.variable import Variable
 from .nested import has_several, is_open, is_several_shapes, mapped, of_any_batch, shape_of
 
 __all__ = ["Layer", "Shape"]
@@ -53,12 +55,12 @@ def building_of_at_most(numbers: int) -> Iterator[None]:
 @contextmanager
 def _aside() -> Iterator[None]:
     """What is drawn and named within is as if it had not been."""
-    state = _random.generator().bit_generator.state
+    state = random_stream.generator().bit_generator.state
     try:
-        with _naming.aside():
+        with naming.aside():
             yield
     finally:
-        _random.generator().bit_generator.state = state
+        random_stream.generator().bit_generator.state = state
 
 
 class OtherOptions(TypedDict, total=False):
@@ -231,7 +233,7 @@ class Layer(Configured):
     ) -> None:
         if name is not None and (not isinstance(name, str) or "/" in name):
             raise ValueError(f"name: expected a string without '/', got {name!r}")
-        self.name = name or _naming.name_for(self)
+        self.name = name or naming.name_for(self)
         if not isinstance(trainable, bool | np.bool_):
             raise ValueError(f"{self.name}: trainable: expected True or False, got {trainable!r}")
         float32_only(f"{self.name}: dtype", dtype)

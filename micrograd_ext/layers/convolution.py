@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from .. import activations, constraints, ops, regularizers
-from .._lookup import channels_last_only
+from ..common.arguments import channels_last_only
 from ..initializers import InitializerLike
 from ..tensor import Tensor
 from .base import Layer, Options, OtherOptions, Shape, count_of, pair_of

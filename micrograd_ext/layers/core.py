@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import activations, constraints, initializers, ops, regularizers
-from .._lookup import at_least_0, channels_last_only
+from ..common.arguments import at_least_0, channels_last_only
 from ..initializers import InitializerLike
 from ..tensor import Array, Tensor, TensorLike
-from ..variable import Variable
+from ..tensor.variable import Variable
 from .base import Layer, Options, OtherOptions, SameShape, Shape, count_of
 
 if TYPE_CHECKING:

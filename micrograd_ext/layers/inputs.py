@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .. import _naming
-from .._lookup import positive
+from ..common import naming
+from ..common.arguments import positive
 from ..tensor import Tensor
 from .base import SameShape, Shape
 
@@ -44,7 +44,7 @@ class InputLayer(SameShape):
                 raise ValueError("Input: batch_size: expected none beside batch_shape")
             batch_size, *shape = _sizes("batch_shape", batch_shape)
         assert shape is not None
-        super().__init__(name=name or _naming.unique_name("input_layer"))
+        super().__init__(name=name or naming.unique_name("input_layer"))
         self.shape = _sizes("shape", shape)
         self.batch_size = None if batch_size is None else positive("Input: batch_size", batch_size)
         self.input_shape = (self.batch_size, *self.shape)

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import _random, constraints, initializers, ops, regularizers
-from .._lookup import at_least_0, positive, seed_or_none
+from .. import constraints, initializers, ops, regularizers
+from ..common import random_stream
+from ..common.arguments import at_least_0, positive, seed_or_none
 from ..initializers import InitializerLike
 from ..tensor import Array, Tensor, TensorLike, apply
-from ..variable import Variable
+from ..tensor.variable import Variable
 from .base import Layer, Options, SameShape, Shape
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Dropout(SameShape):
         """The outputs of a batch."""
         if not training or self.rate == 0:
             return inputs
-        random = _random.generator() if self._random is None else self._random
+        random = random_stream.generator() if self._random is None else self._random
         kept = random.random(self._noise(inputs.shape), np.float32) >= self.rate
         scale = 1 / (1 - self.rate) if self.rate < 1 else 1.0
 

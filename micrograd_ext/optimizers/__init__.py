@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .._lookup import custom_object_scope, make
-from .._lookup import serialize as _serialize
+from ..common.serialization import custom_object_scope, make
+from ..common.serialization import serialize as _serialize
 from . import schedules
 from .adam import Adam, AdamW
 from .base import LearningRate, Optimizer

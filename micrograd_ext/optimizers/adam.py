@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import _kernels
-from .._lookup import at_least_0
+from .. import kernels
+from ..common.arguments import at_least_0
 from ..tensor import Array, Tensor
-from ..variable import Variable
+from ..tensor.variable import Variable
 from .base import LearningRate, Optimizer
 
 __all__ = ["Adam", "AdamW"]
@@ -104,7 +104,7 @@ class Adam(Optimizer):
             return
         dx = gradient.copy() if np.may_share_memory(x, gradient) else gradient
         wx, wdx, wm, wv = (np.asarray(array, x.dtype, order="C") for array in (x, dx, m, v))
-        _kernels.adam(wx, wdx, wm, wv, rate, self.beta_1, self.beta_2, self.epsilon)
+        kernels.adam(wx, wdx, wm, wv, rate, self.beta_1, self.beta_2, self.epsilon)
         for array, new in ((x, wx), (m, wm), (v, wv)):
             if new is not array:  # it was not dense
                 array[...] = new

@@ -9,11 +9,13 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from .. import _naming, initializers
-from .._lookup import Configured, at_least_0, config_of, positive, serialize, whole
+from .. import initializers
+from ..common import naming
+from ..common.arguments import at_least_0, positive, whole
+from ..common.serialization import Configured, config_of, serialize
 from ..initializers import InitializerLike
 from ..tensor import Array, Tensor, TensorLike, no_grad
-from ..variable import Variable
+from ..tensor.variable import Variable
 from . import schedules
 
 __all__ = ["LearningRate", "Optimizer"]
@@ -76,7 +78,7 @@ class Optimizer(Configured):
             raise ValueError(
                 f"{type(self).__name__}: unknown arguments: {', '.join(map(str, kwargs))}"
             )
-        self.name = name or _naming.name_for(self)
+        self.name = name or naming.name_for(self)
         limits = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         scale = {"loss_scale_factor": loss_scale_factor}
         for argument, value in {"weight_decay": weight_decay, **limits, **scale}.items():

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .._lookup import at_least_0
+from ..common.arguments import at_least_0
 from ..tensor import Array, Tensor
-from ..variable import Variable
+from ..tensor.variable import Variable
 from .base import LearningRate, Optimizer
 
 __all__ = ["RMSprop"]

@@ -6,16 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .._lookup import (
-    Configured,
-    at_least_0,
-    custom_object_scope,
-    finite,
-    make,
-    positive,
-    whole,
-)
-from .._lookup import serialize as _serialize
+from ..common.arguments import at_least_0, finite, positive, whole
+from ..common.serialization import Configured, custom_object_scope, make
+from ..common.serialization import serialize as _serialize
 
 __all__ = [
     "CosineDecay",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .._lookup import at_least_0
+from ..common.arguments import at_least_0
 from ..tensor import Array, Tensor
-from ..variable import Variable
+from ..tensor.variable import Variable
 from .base import LearningRate, Optimizer
 
 __all__ = ["SGD"]

@@ -1,0 +1,41 @@
+"""The C kernels, behind checks, and what they run on: instruction sets and threads."""
+
+from ._kernels import (
+    adam,
+    config,
+    conv2d,
+    conv2d_dw,
+    conv2d_dx,
+    conv2d_relu_pool,
+    conv2d_relu_pool_dw,
+    conv2d_relu_pool_dx,
+    get_num_threads,
+    isas,
+    matmul,
+    max_pool2d,
+    max_pool2d_dx,
+    relu,
+    relu_dx,
+    set_num_threads,
+    sum_rows,
+)
+
+__all__ = [
+    "adam",
+    "config",
+    "conv2d",
+    "conv2d_dw",
+    "conv2d_dx",
+    "conv2d_relu_pool",
+    "conv2d_relu_pool_dw",
+    "conv2d_relu_pool_dx",
+    "get_num_threads",
+    "isas",
+    "matmul",
+    "max_pool2d",
+    "max_pool2d_dx",
+    "relu",
+    "relu_dx",
+    "set_num_threads",
+    "sum_rows",
+]

@@ -1,0 +1,1 @@
+"""More with Values: derivatives as formulas, the tape, formulas in text."""

@@ -1,0 +1,1 @@
+"""Training, evaluation and prediction: from arrays to batches, steps and epochs."""
