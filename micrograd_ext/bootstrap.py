@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .common.compiled import check_compiled
-from .scalar.interpreted import choose_engine
+from .common.interpreted import choose_engine
 
 choose_engine()
 check_compiled()

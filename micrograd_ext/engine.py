@@ -16,15 +16,14 @@ inf, log(-1) and (-8) ** (1 / 3) are nan, and nan goes on into whatever is compu
 try:
     import cython
 except ImportError:  # it takes part in building only
-    from micrograd_ext.scalar import no_cython as cython
+    from micrograd_ext.common import no_cython as cython
 
 if cython.compiled:
     from cython.cimports.libc.math import NAN, cos, exp, fabs, log, pow, sin, sqrt, tanh
 else:
-    from micrograd_ext.scalar.ieee import NAN, cos, divide, exp, fabs, log, pow, sin, sqrt, tanh
+    from micrograd_ext.common.ieee import NAN, cos, divide, exp, fabs, log, pow, sin, sqrt, tanh
 
-from micrograd_ext.graph import backward_steps, topological_order
-from micrograd_ext.scalar import copying
+from micrograd_ext.graph import backward_steps, copying, topological_order
 
 __all__ = ["Value", "dot"]
 

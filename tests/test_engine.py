@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 import micrograd_ext.engine
 from micrograd_ext import Tensor, nn
+from micrograd_ext.common import interpreted
 from micrograd_ext.graph import backward_steps, topological_order
-from micrograd_ext.scalar import interpreted
 
 ENGINES = {
     "compiled": micrograd_ext.engine,
@@ -513,7 +513,7 @@ def test_the_stubs_and_the_types_agree_with_the_engine() -> None:
     assert {n: a for n, a in functions(stub.body).items() if outside[n] != a} == {}
     types = (folder / "engine.pxd").read_text(encoding="utf-8").split("# What Cython's")[0]
     for name, arguments in re.findall(r"^cdef (?:inline )?\w+ (\w+)\((.*)\)", types, re.M):
-        if name != "divide":  # C's own, for Python's in scalar.ieee
+        if name != "divide":  # C's own, for Python's in common.ieee
             assert [a.split()[-1] for a in arguments.split(", ")] == outside[name]
     fields = re.findall(r"^    cdef (?:public |readonly |long )*\w+ ([\w, ]+\w)", types, re.M)
     assert {name for line in fields for name in line.split(", ")} == {*AS_WRITTEN.Value.__slots__}

@@ -20,7 +20,7 @@ import pytest
 import micrograd_ext as mg
 from micrograd_ext import Value, nn
 from micrograd_ext.graph import backward_steps, topological_order
-from micrograd_ext.scalar.copying import Together
+from micrograd_ext.graph.copying import Together
 
 # ------------------------------------------------------------------ ops of one's own
 

@@ -313,7 +313,7 @@ def test_the_model_trains_on_as_if_nothing_had_happened(name: str, eagerly: bool
         first = model.fit(x, Y, epochs=2, batch_size=4, verbose=0).history
         if stepped:
             before, drawn = belongings(model), streams()
-            program = None if eagerly else model._programs.find(model, "fit")
+            program = None if eagerly else model.programs.find(model, "fit")
             walk = model.stepper(x, Y)
             walk.step(5)
             walk.back(2)
@@ -323,7 +323,7 @@ def test_the_model_trains_on_as_if_nothing_had_happened(name: str, eagerly: bool
             assert belongings(model) == before
             assert streams() == drawn
             if not eagerly:
-                assert model._programs.find(model, "fit") is program
+                assert model.programs.find(model, "fit") is program
         second = model.fit(x, Y, epochs=2, batch_size=4, verbose=0).history
         runs.append([first, second, bits(model.get_weights()), model.evaluate(x, Y, verbose=0)])
     assert runs[0] == runs[1]

@@ -219,7 +219,7 @@ def test_frozen_layers_stay(frozen: int, eagerly: bool) -> None:
     changed = [not np.array_equal(a, b) for a, b in zip(before, after, strict=True)]
     assert changed == [i // 2 != frozen for i in range(6)]
     if not eagerly:
-        assert model._programs.find(model, "fit") is not None
+        assert model.programs.find(model, "fit") is not None
         other = model_of(L.Dense(5, "relu"), L.Dense(4, "tanh"), optimizer="adam", run_eagerly=True)
         other.layers[frozen].trainable = False
         other.set_weights(before)

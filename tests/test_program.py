@@ -86,7 +86,7 @@ def small(**how: Any) -> Sequential:
 
 def has_program(model: Sequential, purpose: str = "fit") -> bool:
     """Whether the model ran that by a program the last time."""
-    return model._programs.find(model, purpose) is not None
+    return model.programs.find(model, purpose) is not None
 
 
 def assert_same_bits(*runs: list[Array]) -> None:
@@ -706,7 +706,7 @@ def test_bytes_are_scaled_as_they_come() -> None:
     x = np.arange(0, 252).astype(np.uint8).reshape(42, 6)
     expected = model(x).data
     np.testing.assert_allclose(model.predict(x, 5), expected, rtol=1e-6, atol=1e-7)
-    assert [step.op for step in model._programs.find(model, "predict").steps] == [  # type: ignore[union-attr]
+    assert [step.op for step in model.programs.find(model, "predict").steps] == [  # type: ignore[union-attr]
         "dense",
         "activation",
     ]

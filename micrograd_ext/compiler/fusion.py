@@ -12,10 +12,10 @@ from typing import Any, TypeAlias
 
 from .. import activations, ops
 from ..layers import Activation, Conv2D, Layer, MaxPooling2D, ReLU, Softmax
-from ..layers.base import Shape, in_a_row
+from ..layers.base import Shape, in_a_row, on_behalf_of
 from ..tensor import Tensor
 
-__all__ = ["fuse"]
+__all__ = ["fuse", "through"]
 
 Stage: TypeAlias = Callable[..., Tensor]
 
@@ -98,3 +98,22 @@ def _convolution_and_pooling(layers: Sequence[Layer]) -> ConvolutionAndPooling |
         return None
     used = [first, pooling] if relu is first else [first, relu, pooling]
     return ConvolutionAndPooling(first, pooling, used)
+
+
+def through(
+    model: Layer,
+    stages: Sequence[Callable[..., Tensor]],
+    x: Tensor,
+    training: bool | None = None,
+) -> Tensor:
+    """A model's outputs by stages that are its layers, or several of them as one."""
+
+    def act() -> Tensor:
+        y = x
+        if y.dtype.kind != model.input_dtype.kind:  # as in Keras, for whatever layer is the first
+            y = Tensor(y, requires_grad=False, dtype=model.input_dtype)
+        for stage in stages:
+            y = stage(y, training=training)
+        return y
+
+    return on_behalf_of(model, training, act)

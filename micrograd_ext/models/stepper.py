@@ -16,13 +16,12 @@ from ..common import random_stream
 from ..graph.stepper import Stepper
 from ..graph.views import Labels
 from ..tensor import Array, Tensor
-from ..training.steps import batch_loss
+from ..training.trainer import Trainer
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from ..layers import Layer
-    from .sequential import Sequential
 
 __all__ = ["ModelStepper"]
 
@@ -62,7 +61,7 @@ class ModelStepper(Stepper):
 
     most_paths = 10
 
-    def __init__(self, model: Sequential, examples: Sequence[Array]) -> None:
+    def __init__(self, model: Trainer, examples: Sequence[Array]) -> None:
         self.model = model
         x, y, *weights = (array.astype(np.float32) for array in examples)
         self._x = Tensor(x, requires_grad=False)
@@ -252,7 +251,7 @@ Call = tuple["Layer", Tensor, Tensor]  # a layer that was called, what went in a
 
 
 def _forward(
-    model: Sequential, x: Tensor, y: Array, weights: Array | None = None
+    model: Trainer, x: Tensor, y: Array, weights: Array | None = None
 ) -> tuple[Tensor, Tensor, list[Call]]:
     """The loss of a batch as training computes it, the model's outputs, and the calls of layers.
 
@@ -268,7 +267,7 @@ def _forward(
         vars(layer)["call"] = _noted(layer, calls)
     with random_stream.rewound():
         y_pred = twin(x, training=True)
-        loss = batch_loss(twin, y, y_pred, weights)
+        loss = twin.batch_loss(y, y_pred, weights)
     for layer in twin.layers:
         del vars(layer)["call"]  # a cycle would keep the graph alive
     return loss, y_pred, calls
@@ -288,7 +287,7 @@ def _noted(layer: Layer, calls: list[Call]) -> Callable[..., Tensor]:
 
 
 def _parts(
-    model: Sequential, loss: Tensor, y_pred: Tensor, calls: Sequence[Call]
+    model: Trainer, loss: Tensor, y_pred: Tensor, calls: Sequence[Call]
 ) -> tuple[list[Part], dict[Tensor, Part]]:
     """The parts, from the loss down to the first layer, and whose part each node is."""
     owner: dict[Tensor, Part] = {}

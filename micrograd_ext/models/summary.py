@@ -1,45 +1,28 @@
-"""The tables that `model.summary()` and `model.program` print."""
+"""The table that `model.summary()` prints."""
 
 from __future__ import annotations
 
 import io
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..common.arguments import positive
+from ..common.console import PLAIN, memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from ..compiler.program import Program
     from ..layers import Layer
     from ..tensor import Tensor
-    from .sequential import Sequential
+    from ..training.compiled_model import CompiledModel
 
 # Keras's widths and colours
 WIDTH, TRAINABLE_WIDTH, NARROWEST = 88, 12, 20
 KIND, NUMBER, ANY_SIZE, FROZEN = "color(33)", "color(34)", "color(45)", "color(9)"
 
-#: Of a console that writes to a file: without colours, and to the file even in a notebook
-PLAIN: dict[str, Any] = {"color_system": None, "force_jupyter": False}
-
-
-def memory(numbers: int) -> str:
-    """What so many float32 numbers take.
-
-    >>> memory(225034)
-    '879.04 KB'
-    """
-    amount, unit = float(numbers * 4), "B"
-    for larger in ("KB", "MB", "GB", "TB"):
-        if amount < 1024:
-            break
-        amount, unit = amount / 1024, larger
-    return f"{amount:.2f} {unit}"
-
 
 def print_summary(
-    model: Sequential,
+    model: CompiledModel,
     line_length: int | None = None,
     print_fn: Callable[[str], object] | None = None,
     show_trainable: bool = False,
@@ -138,40 +121,3 @@ def _between(layers: list[Layer], layer_range: Sequence[str] | None) -> list[Lay
 def _numbers(weights: Iterable[Tensor]) -> int:
     """How many numbers they hold; what is there twice counts once."""
     return sum(weight.size for weight in {id(weight): weight for weight in weights}.values())
-
-
-def program_table(program: Program) -> str:
-    """The steps of a program: what is computed, of what and for which layers, and what it takes."""
-    from rich import box  # noqa: PLC0415
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
-    table = Table(
-        title=f"Program for batches of up to {program.capacity}",
-        title_justify="left",
-        box=box.HEAVY_HEAD,
-    )
-    for column in ("", "Step", "Layers", "Shapes"):
-        table.add_column(column)
-    table.add_column("MFLOP", justify="right")
-    table.add_column("KB", justify="right")
-    part = "batch"
-    table.add_row(part, *program.gathers)
-    for step in program.steps:
-        if part != step.part:
-            table.add_section()
-        table.add_row(
-            step.part if step.part != part else "",
-            step.name,
-            step.layers,
-            step.shapes,
-            f"{step.flops / 1e6:.1f}" if step.flops else "",
-            f"{sum(array.nbytes for array in step.arrays) / 1024:,.0f}",
-        )
-        part = step.part
-    flops = sum(step.flops for step in program.steps)
-    buffers = {array.ctypes.data: array.nbytes for step in program.steps for array in step.arrays}
-    total = f" {flops / 1e6:.1f} MFLOP at most, {sum(buffers.values()) / 1024:,.0f} KB of buffers"
-    text = io.StringIO()
-    Console(file=text, width=120, **PLAIN).print(table, total, sep="\n")
-    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())

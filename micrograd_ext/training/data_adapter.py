@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from .. import losses
+from ..common import random_stream
 from ..tensor import Array, Tensor, TensorLike
-
-if TYPE_CHECKING:
-    from ..models.sequential import Sequential
+from .compiled_model import CompiledModel
 
 #: x, then y and weights if there are any; as many rows in each.
 Examples: TypeAlias = tuple[Array, ...]
@@ -21,7 +22,7 @@ TOLERANCE = 1e-3  # of labels that are probabilities, in float32 at least
 
 
 def examples_for(
-    model: Sequential,
+    model: CompiledModel,
     caller: str,
     x: TensorLike,
     y: TensorLike | None = None,
@@ -160,3 +161,92 @@ def why_nan(
         f"fit: the loss of epoch {epoch + 1} is nan: expected a number; examples and labels are "
         f"finite, so it may be steps that are too large: the learning rate is {learning_rate:g}"
     )
+
+
+class Batch(NamedTuple):
+    """Which examples make a batch: `size` of them, from the place `first` on.
+
+    order: the examples in the order in which places are counted; None: as they lie.
+    """
+
+    first: int
+    size: int
+    order: Array | None = None
+
+    def of(self, array: Array) -> Array:
+        """Its part of an array with a row for each example."""
+        part: Any = slice(self.first, self.first + self.size)
+        if self.order is not None:
+            part = self.order[part]
+        rows: Array = array[part]
+        return rows
+
+
+def batches_of(count: int, size: int, most: int | None = None) -> list[Batch]:
+    """All examples in batches as they lie; the last may be smaller. most: so many batches only."""
+    firsts = range(0, count, size)[:most]
+    return [Batch(first, min(size, count - first)) for first in firsts]
+
+
+class EpochBatches:
+    """Which examples make the batches of each epoch.
+
+    steps: how many batches an epoch has; the next epoch goes on with those that are left. All there
+    are if None.
+    """
+
+    def __init__(self, count: int, size: int, shuffle: bool, steps: int | None) -> None:
+        self._batches, self._shuffle, self._fixed = batches_of(count, size), shuffle, steps
+        self._count = count
+        self._place = 0
+        self._order: Array | None = None
+        self.steps = len(self._batches) if steps is None else steps
+
+    def of_an_epoch(self) -> Iterator[Batch]:
+        """The batches of one more epoch."""
+        if self._fixed is None:
+            self._place = 0
+        for _ in range(self.steps):
+            if self._place == 0 and self._shuffle:
+                self._order = random_stream.generator().permutation(self._count)
+            elif self._place >= len(self._batches):
+                warnings.warn(
+                    f"fit: steps_per_epoch: there are {len(self._batches)} batches, fewer than the "
+                    f"{self.steps} that make an epoch: it ends with them",
+                    stacklevel=4,
+                )
+                break
+            batch = self._batches[self._place]
+            self._place += 1
+            yield batch._replace(order=self._order)
+        if self._place >= len(self._batches):
+            self._place = 0
+
+
+def split_validation(
+    model: CompiledModel, examples: Examples, share: float, given: Sequence[TensorLike] | None
+) -> tuple[Examples, Examples | None]:
+    """What `fit` trains on, and what it evaluates, if anything."""
+    if not 0 <= share < 1:
+        raise ValueError(f"fit: validation_split: expected a share from 0 to 1, got {share!r}")
+    if given is not None:
+        if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+            raise ValueError(
+                "fit: validation_data: expected a pair (x, y) or (x, y, sample_weight)"
+            )
+        checks = examples_for(model, "fit: validation_data", *given)
+        for name, trained, tested in zip("xy", examples, checks, strict=False):
+            if trained.shape[1:] != tested.shape[1:]:
+                raise ValueError(
+                    f"fit: validation_data: {name}: expected examples like those of shape "
+                    f"{trained.shape}, got {tested.shape}"
+                )
+        return examples, checks
+    if not share:
+        return examples, None
+    rest = math.floor(len(examples[0]) * (1 - share))
+    if rest == 0:
+        raise ValueError(
+            f"fit: validation_split: {share} of {len(examples[0])} examples leaves none to train on"
+        )
+    return tuple(array[:rest] for array in examples), tuple(array[rest:] for array in examples)

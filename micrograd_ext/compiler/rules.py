@@ -1,0 +1,263 @@
+"""How layers become steps: a rule for each kind of layer.
+
+A rule lays out the forward steps of a layer and returns where its outputs are, and a pullback:
+given where the gradient of the outputs is, that lays out the backward steps and returns where the
+gradient of the inputs is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
+
+import numpy as np
+
+from .. import activations
+from ..layers import (
+    Activation,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    LeakyReLU,
+    MaxPooling2D,
+    ReLU,
+    Rescaling,
+    Reshape,
+    Softmax,
+)
+from ..layers.convolution import windows
+from ..tensor import Array
+from .builder import Builder, NotLoweredError, Pullback, Weights
+from .fusion import ConvolutionAndPooling
+
+#: From the builder, a layer (or several as one), where its inputs are and the activation that it
+#: ends with, to where its outputs are and the pullback.
+Rule: TypeAlias = Callable[[Builder, Any, Array, Any], tuple[Array, Pullback]]
+R = TypeVar("R", bound=Rule)
+
+#: By the type of the layer. A class derived from ours may do something else: it has no rule.
+RULES: dict[type, Rule] = {}
+
+LEAKY_RELU_SLOPE = 0.2  # of `ops.leaky_relu` by default
+FUNCTIONS = {
+    activations.get(name): name
+    for name in ("relu", "leaky_relu", "sigmoid", "tanh", "exponential", "softmax")
+}
+RELU = activations.get("relu")
+
+
+def rule_for(kind: type) -> Callable[[R], R]:
+    """A decorator: the function is the rule for layers of that type."""
+
+    def register(rule: R) -> R:
+        RULES[kind] = rule
+        return rule
+
+    return register
+
+
+def lower_layer(b: Builder, layer: Any, x: Array, activation: Any) -> tuple[Array, Pullback]:
+    """The steps of a layer, or of several as one, with that activation instead of its own.
+
+    Raises NotLoweredError if there is no rule for it.
+    """
+    rule = RULES.get(type(layer))
+    if rule is None:
+        raise NotLoweredError(f"{layer.name} is a {type(layer).__name__}")
+    return rule(b, layer, x, activation)
+
+
+@rule_for(Dense)
+def _dense(b: Builder, layer: Dense, x: Array, activation: Any) -> tuple[Array, Pullback]:
+    layer.compute_output_shape(x.shape)  # may object
+    own = b.weights_of(layer)
+    k, units = own.w.shape
+    sizes = {"r": math.prod(x.shape[1:-1]), "k": k, "units": units}
+    flops = 2.0 * sizes["r"] * k * units
+    y, relu = b.buffer((*x.shape[1:-1], units)), activation is RELU
+    b.emit("dense", flops, x=x, w=own.w, bias=own.bias, y=y, relu=relu, **sizes)
+    return _activated(b, y, activation, _gradients(b, "dense", flops, x, own, **sizes))
+
+
+@rule_for(Conv2D)
+def _conv2d(b: Builder, layer: Conv2D, x: Array, activation: Any) -> tuple[Array, Pullback]:
+    if not layer.plain:
+        raise NotLoweredError(f"{layer.name} has groups, or holes in its windows")
+    own, (oh, ow), flops = _convolution(b, layer, x)
+    conv = (x.shape, own.w.shape, layer.strides, layer.padding)
+    y, relu = b.buffer((oh, ow, own.w.shape[3])), activation is RELU
+    flops *= oh * ow
+    b.emit("conv2d", flops, x=x, w=own.w, bias=own.bias, y=y, relu=relu, conv=conv)
+    return _activated(b, y, activation, _gradients(b, "conv2d", flops, x, own, conv=conv))
+
+
+def _convolution(b: Builder, layer: Conv2D, x: Array) -> tuple[Weights, tuple[int, int], float]:
+    """A convolution's weights, height and width of its output, and the FLOPs of a pixel of it."""
+    layer.compute_output_shape(x.shape)  # may object
+    own = b.weights_of(layer)
+    size = windows(layer, x.shape, own.w.shape[:2], layer.strides, layer.padding)
+    return own, size, 2.0 * own.w.size
+
+
+@rule_for(ConvolutionAndPooling)
+def _conv2d_relu_pool(
+    b: Builder, both: ConvolutionAndPooling, x: Array, activation: Any
+) -> tuple[Array, Pullback]:
+    layer, window = both.convolution, both.pooling.pool_size
+    own, (oh, ow), flops = _convolution(b, layer, x)
+    shape = (oh // window[0], ow // window[1], own.w.shape[3])
+    if 0 in shape:
+        raise NotLoweredError(f"{both.pooling.name} does not fit")
+    flops *= math.prod(shape[:2])  # of the gradients: one number of a window gets what comes back
+    y, winner = b.buffer(shape), b.buffer(shape, np.uint8)
+    conv = (x.shape, own.w.shape, layer.strides, layer.padding)
+    more = {"winner": winner, "conv": conv, "window": window}
+    op = "conv2d_relu_pool"
+    b.emit(op, flops * math.prod(window), x=x, w=own.w, bias=own.bias, y=y, **more)
+    return y, _gradients(b, op, flops, x, own, **more)
+
+
+def _gradients(b: Builder, op: str, flops: float, x: Array, own: Weights, **more: Any) -> Pullback:
+    """The steps that send back to a layer's weights and inputs."""
+
+    def pullback(dy: Array, wanted: bool) -> Array:
+        if own.dw is not None:
+            b.emit(f"{op}_dw", flops, x=x, dy=dy, dw=own.dw, db=own.db, **more)
+        if not wanted:
+            return dy
+        dx = b.gradient(x, beside=dy)
+        b.emit(f"{op}_dx", flops, dy=dy, w=own.w, dx=dx, **more)
+        return dx
+
+    return pullback
+
+
+@rule_for(MaxPooling2D)
+def _max_pool2d(
+    b: Builder, layer: MaxPooling2D, x: Array, activation: Any
+) -> tuple[Array, Pullback]:
+    shape = [int(size or 0) for size in layer.compute_output_shape(x.shape)[1:]]
+    pool = (x.shape, layer.pool_size, layer.strides, layer.padding)
+    y, winner = b.buffer(shape), b.buffer(shape, np.int32)
+    b.emit("max_pool2d", 0, x=x, y=y, winner=winner, pool=pool)
+
+    def pullback(dy: Array, wanted: bool) -> Array:
+        dx = b.gradient(x, beside=dy)
+        if wanted:
+            b.emit("max_pool2d_dx", 0, dy=dy, winner=winner, dx=dx, pool=pool)
+        return dx
+
+    return y, pullback
+
+
+@rule_for(Activation)
+def _activation_layer(b: Builder, layer: Any, x: Array, activation: Any) -> tuple[Array, Pullback]:
+    y = x if activation is activations.linear else b.buffer(x.shape[1:])
+    return _activation(b, activation, x, y)
+
+
+@rule_for(Softmax)
+def _softmax(b: Builder, layer: Softmax, x: Array, activation: Any) -> tuple[Array, Pullback]:
+    if activation is None:
+        raise NotLoweredError(f"{layer.name} is a Softmax along another axis than the last")
+    return _activation_layer(b, layer, x, activation)
+
+
+@rule_for(ReLU)
+def _relu(b: Builder, layer: ReLU, x: Array, activation: Any) -> tuple[Array, Pullback]:
+    if activation is not None:
+        return _activation_layer(b, layer, x, activation)
+    if (layer.max_value, layer.threshold) != (None, 0):
+        raise NotLoweredError(f"{layer.name} is a ReLU with max_value or threshold")
+    return _leaky_relu(b, layer, x, activation)
+
+
+@rule_for(LeakyReLU)
+def _leaky_relu(
+    b: Builder, layer: LeakyReLU | ReLU, x: Array, activation: Any
+) -> tuple[Array, Pullback]:
+    if x.ndim < 2:
+        raise NotLoweredError(f"{layer.name} has inputs that are single numbers")
+    numbers = (layer.negative_slope, 0.0, 0.0)
+    return _elementwise(b, "leaky_relu", x, b.buffer(x.shape[1:]), numbers=numbers)
+
+
+def _activated(b: Builder, y: Array, activation: Any, pullback: Pullback) -> tuple[Array, Pullback]:
+    """The activation of y in its place; the step that made y has done it if it is ReLU."""
+    y, through = _activation(b, activation, y, y, done=activation is RELU)
+    return y, lambda dy, wanted: pullback(through(dy, True), wanted)
+
+
+def _activation(
+    b: Builder, function: Any, x: Array, y: Array, done: bool = False
+) -> tuple[Array, Pullback]:
+    """function(x) in y, which may be x; done: a step has done that already."""
+    if function is activations.linear:
+        return x, lambda dy, wanted: dy
+    if x.ndim < 2:
+        raise NotLoweredError(f"{b.layers} has inputs that are single numbers")
+    if function not in FUNCTIONS:
+        name = getattr(function, "__name__", function)
+        raise NotLoweredError(f"the activation {name} of {b.layers} has no step")
+    return _elementwise(b, FUNCTIONS[function], x, y, done, numbers=(LEAKY_RELU_SLOPE, 0, 0))
+
+
+def _elementwise(
+    b: Builder,
+    function: str,
+    x: Array,
+    y: Array,
+    done: bool = False,
+    numbers: tuple[float, float, float] = (0, 0, 0),
+) -> tuple[Array, Pullback]:
+    sizes = {
+        "r": math.prod(x.shape[1:-1]),
+        "units": x.shape[-1],
+        "function": function,
+        "numbers": numbers,
+    }
+    if not done:
+        b.emit("activation", 0, x=x, y=y, **sizes)
+
+    def pullback(dy: Array, wanted: bool) -> Array:
+        if wanted:
+            b.emit("activation_dx", 0, dy=dy, y=y, dx=dy, **sizes)
+        return dy
+
+    return y, pullback
+
+
+@rule_for(Rescaling)
+def _rescaling(b: Builder, layer: Rescaling, x: Array, activation: Any) -> tuple[Array, Pullback]:
+    layer.compute_output_shape(x.shape)  # may object
+    if np.ndim(layer.scale) or np.ndim(layer.offset):
+        raise NotLoweredError(f"{layer.name} has a scale for each channel")
+    if not b.steps and (b.scale, b.offset) == (1.0, 0.0):  # as the batch is gathered
+        b.scale, b.offset, b.scaled_by = float(layer.scale), float(layer.offset), layer.name
+        return x, lambda dy, wanted: dy
+    if x.ndim < 2:
+        raise NotLoweredError(f"{layer.name} has inputs that are single numbers")
+    y = b.buffer(x.shape[1:])
+    numbers = (float(layer.scale), float(layer.offset), 0.0)
+    return _elementwise(b, "affine", x, y, numbers=numbers)
+
+
+@rule_for(Flatten)
+def _flatten(b: Builder, layer: Flatten, x: Array, activation: Any) -> tuple[Array, Pullback]:
+    y = x.reshape(len(x), math.prod(x.shape[1:]))
+    return y, lambda dy, wanted: dy.reshape(x.shape)
+
+
+@rule_for(Reshape)
+def _reshape(b: Builder, layer: Reshape, x: Array, activation: Any) -> tuple[Array, Pullback]:
+    y = x.reshape(len(x), *(int(size or 0) for size in layer.compute_output_shape(x.shape)[1:]))
+    return y, lambda dy, wanted: dy.reshape(x.shape)
+
+
+@rule_for(Dropout)
+def _dropout(b: Builder, layer: Dropout, x: Array, activation: Any) -> tuple[Array, Pullback]:
+    if b.training:
+        raise NotLoweredError(f"{layer.name} is a Dropout")
+    return x, lambda dy, wanted: dy

@@ -1,0 +1,65 @@
+"""A step of a program: one kernel call, and what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..tensor import Array
+
+#: Ops that are several.
+FUSED = {
+    "conv2d_relu_pool": ["conv2d", "relu", "max_pool2d"],
+    "softmax_loss": ["softmax", "cross entropy"],
+}
+UPDATES = ("adam", "sgd")
+
+
+class Step(NamedTuple):
+    """One kernel call: what `csrc/program.h` calls the op and its operands, and what it is for."""
+
+    op: str
+    operands: dict[str, Any]
+    part: str  # forward, loss, backward
+    layers: str
+    flops: float  # for a full batch; at most so many where zeros are left out
+
+    @property
+    def arrays(self) -> list[Array]:
+        """The buffers it reads or writes, each once."""
+        found = [value for value in self.operands.values() if isinstance(value, np.ndarray)]
+        return list({id(array): array for array in found}.values())
+
+    @property
+    def name(self) -> str:
+        """What it computes, with what is done on the way."""
+        op, _, back = self.op.partition("_d")
+        parts = [self.operands["function"]] if op == "activation" else FUSED.get(op, [op]).copy()
+        if back in ("w", "x"):
+            sent = ["dw", "db"] if back == "w" else ["dx"]
+            sent = [name for name in sent if self.operands.get(name) is not None]
+            return f"{', '.join(sent)} of {' + '.join(parts)}"
+        if self.operands.get("bias") is not None:
+            parts.insert(1, "bias")
+        if self.operands.get("relu"):
+            parts.append("relu")
+        return " + ".join(parts)
+
+    @property
+    def shapes(self) -> str:
+        """From which shapes it makes which: of an example, of a weight, or of all weights."""
+        key = {"dw": "dw", "dx": "dx"}.get(self.op[-2:], "y")
+        sources = ("x", "dy") if key == "dw" else ("dy",) if key == "dx" else ("x",)
+        whole = key == "dw" or self.op in UPDATES
+        found = self.operands[key].shape[0 if whole else 1 :]
+        texts = [
+            shape_text(self.operands[name].shape[1:]) for name in sources if name in self.operands
+        ]
+        return " -> ".join(filter(None, [", ".join(texts), shape_text(found)]))
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Sizes as a program shows them: 28x28x1."""
+    return "x".join(map(str, shape))
