@@ -1,4 +1,4 @@
-"""Builds _kernels, _program and _tape, each a .pyx over C of csrc/, and engine, of engine.py."""
+"""Builds _kernels, _executor and _tape, each a .pyx over C of csrc/, and engine, of engine.py."""
 
 import atexit
 import importlib
@@ -171,7 +171,7 @@ kernels = extension(
     bodies=glob("csrc/*.inl", root_dir=HERE),
 )
 tape = extension("scalar._tape", "micrograd_ext/scalar/_tape.pyx", tape_c)
-program = extension("compiler._executor", "micrograd_ext/compiler/_executor.pyx")
+executor = extension("compiler._executor", "micrograd_ext/compiler/_executor.pyx")
 engine = extension("engine", "micrograd_ext/engine.py")
 
 # A tree that may not be written, as one mounted into a container, is built beside it.
@@ -183,7 +183,7 @@ if elsewhere:
 
 setup(
     ext_modules=cythonize(
-        [kernels, program, tape, engine],
+        [kernels, executor, tape, engine],
         build_dir=elsewhere,
         nthreads=0 if sys.platform == "win32" else os.cpu_count(),
         compiler_directives={"language_level": "3", "embedsignature": True},

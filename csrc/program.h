@@ -1,5 +1,5 @@
 /* A model's training step as a list of steps over buffers that are made once: float32, n examples
-   at a time. Who lays the steps out is micrograd_ext/program.py; here they are run.
+   at a time. Who lays the steps out is micrograd_ext/compiler/; here they are run.
 
    A step's operands; (n, ...) are rows of a batch, whatever n is when it is run:
 

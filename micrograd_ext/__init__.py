@@ -51,9 +51,17 @@ from .tensor.variable import Variable
 
 __version__ = VERSION
 
-# Where these modules were before: imports from there go on working.
-for _module in (stepper, views, calculus, expression, tape):
-    sys.modules[f"{__name__}.{_module.__name__.rpartition('.')[2]}"] = _module
+# Where these modules were before they had folders: imports from there go on working.
+for _module in (
+    "graph.stepper",
+    "graph.views",
+    "scalar.calculus",
+    "scalar.expression",
+    "scalar.tape",
+    "tensor.gradcheck",
+    "tensor.variable",
+):
+    sys.modules[f"{__name__}.{_module.partition('.')[2]}"] = sys.modules[f"{__name__}.{_module}"]
 
 __all__ = [
     "Input",

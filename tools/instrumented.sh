@@ -7,7 +7,7 @@ instrumented() {
     mkdir -p "$place"
     rm -rf "$place"/{csrc,tests}
     tar -cf - --exclude='*.so' --exclude='*.c.dep' --exclude='__pycache__' \
-        --exclude='micrograd_ext/*.c' --exclude='micrograd_ext/*/*.c' csrc tests micrograd_ext tools demos benchmarks \
+        --exclude='micrograd_ext/*.c' --exclude='micrograd_ext/*/*.c' csrc tests micrograd_ext tools demos docs benchmarks \
         setup.py pyproject.toml MANIFEST.in LICENSE ./*.md | tar -xf - -C "$place"
     cd "$place"
     if [ ! -f built ] || [ -n "$(find csrc micrograd_ext setup.py -newer built -type f \
