@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from twins import run_python
 
 OLD = {
