@@ -259,16 +259,16 @@ def _forward(
     draw stays among the copies.
     """
     shared = [weight for weight in model.weights if weight.requires_grad]
-    twin = copy.deepcopy(
+    working = copy.deepcopy(
         model, {id(each): each for each in (*shared, model.optimizer, model.history)}
     )
     calls: list[Call] = []
-    for layer in twin.layers:
+    for layer in working.layers:
         vars(layer)["call"] = _noted(layer, calls)
     with random_stream.rewound():
-        y_pred = twin(x, training=True)
-        loss = twin.batch_loss(y, y_pred, weights)
-    for layer in twin.layers:
+        y_pred = working(x, training=True)
+        loss = working.batch_loss(y, y_pred, weights)
+    for layer in working.layers:
         del vars(layer)["call"]  # a cycle would keep the graph alive
     return loss, y_pred, calls
 
