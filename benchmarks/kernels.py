@@ -1,7 +1,7 @@
 """LeNet's kernels, layer by layer, forwards and back, beside PyTorch and numpy.
 
 Batch 64, float32. FLOP are those of the dense computation, so that a gradient which is computed
-from the winners of the pooling alone may come out above the peak. The peak is what a loop of
+from the places of the pooling alone may come out above the peak. The peak is what a loop of
 multiply-adds (peak.c, needs a C compiler) reaches on all threads in the same run.
 """
 
@@ -68,12 +68,12 @@ def convolution(
     x = random.standard_normal((BATCH, side, side, c), dtype=np.float32)
     w = random.standard_normal((3, 3, c, f), dtype=np.float32) / np.float32(3 * np.sqrt(c))
     b = np.full(f, -0.5, np.float32)  # ReLU makes a quarter of the pooled numbers 0
-    y, winner = kernels.conv2d_relu_pool(x, w, b)
+    y, argmax = kernels.conv2d_relu_pool(x, w, b)
     dy = random.standard_normal(y.shape, dtype=np.float32)
     flop = 2.0 * BATCH * (side - 2) ** 2 * f * 9 * c
     forward: Contenders = {OURS: lambda: kernels.conv2d_relu_pool(x, w, b)}
-    to_kernel: Contenders = {OURS: lambda: kernels.conv2d_relu_pool_dw(x, dy, winner, w.shape)}
-    to_images: Contenders = {OURS: lambda: kernels.conv2d_relu_pool_dx(dy, winner, w, x.shape)}
+    to_kernel: Contenders = {OURS: lambda: kernels.conv2d_relu_pool_dw(x, dy, argmax, w.shape)}
+    to_images: Contenders = {OURS: lambda: kernels.conv2d_relu_pool_dx(dy, argmax, w, x.shape)}
     if torch:
         last = {"memory_format": torch.channels_last}
         tx, tw, tb, tdy = (

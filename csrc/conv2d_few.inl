@@ -44,7 +44,7 @@ INLINE void FN(few_pixel)(const int pairs, const REAL *x, const FN(lanes) *secon
    noticed. The first four are constants where this is inlined: the loops over them vanish. */
 INLINE int FN(few_windows)(const int nan, const int k, const int vectors, const int pairs,
                            const REAL *taps, ptrdiff_t pitch, ptrdiff_t f, ptrdiff_t o, const REAL *x,
-                           ptrdiff_t width, ptrdiff_t windows, REAL *y, uint8_t *winner)
+                           ptrdiff_t width, ptrdiff_t windows, REAL *y, uint8_t *argmax)
 {
     const FN(lanes) second = FN(second_window)(f);
     VEC w[9][2];
@@ -86,7 +86,7 @@ INLINE int FN(few_windows)(const int nan, const int k, const int vectors, const 
             UNROLL
             for (int place = 1; place < 4; place++)
                 FN(challenge)(nan, &z[0][i], &who, &z[place][i], place);
-            FN(store_pooled)(nan, &z[0][i], &who, MIN(LANES, pairs * f - o - i * LANES), y + at, winner + at);
+            FN(store_pooled)(nan, &z[0][i], &who, MIN(LANES, pairs * f - o - i * LANES), y + at, argmax + at);
         }
     }
     return FN(any)(unordered);
@@ -104,7 +104,7 @@ INLINE int FN(few_windows)(const int nan, const int k, const int vectors, const 
 
 /* `rows` rows of windows, the first of which begins at x */
 static void FN(few_forward)(const FN(convolution) *v, const REAL *x, ptrdiff_t width, ptrdiff_t rows,
-                            ptrdiff_t windows, REAL *y, uint8_t *winner)
+                            ptrdiff_t windows, REAL *y, uint8_t *argmax)
 {
     const ptrdiff_t f = v->s.f, k = v->s.kh, most = FEW_SIDE(&v->s) * LANES;
     const int pairs = FEW_PAIRS(f);
@@ -120,7 +120,7 @@ static void FN(few_forward)(const FN(convolution) *v, const REAL *x, ptrdiff_t w
         for (ptrdiff_t row = 0; row < rows; row++) {
             const REAL *at = x + row * 2 * width;
             REAL *best = y + row * windows * f;
-            uint8_t *who = winner + row * windows * f;
+            uint8_t *who = argmax + row * windows * f;
             if (k == 5 && pairs == 2)
                 FEW(5, 1, 2);
             else if (k == 5)
@@ -141,7 +141,7 @@ static void FN(few_forward)(const FN(convolution) *v, const REAL *x, ptrdiff_t w
    windows a vector, added to sums (taps x f, then f). k, vectors, pairs: constants, as above. */
 INLINE void FN(few_gradients)(const int k, const int vectors, const int pairs, ptrdiff_t f, ptrdiff_t o,
                               const REAL *x, ptrdiff_t width, ptrdiff_t rows, ptrdiff_t windows,
-                              ptrdiff_t begin, ptrdiff_t end, const REAL *dy, const uint8_t *winner,
+                              ptrdiff_t begin, ptrdiff_t end, const REAL *dy, const uint8_t *argmax,
                               REAL *sums)
 {
     const FN(lanes) second = FN(second_window)(f);
@@ -150,7 +150,7 @@ INLINE void FN(few_gradients)(const int k, const int vectors, const int pairs, p
     for (int i = 0; i < vectors; i++)
         for (int tap = 0; tap <= k * k; tap++)
             dw[tap][i] = SPLAT((REAL)0);
-    for (ptrdiff_t row = 0; row < rows; row++, x += 2 * width, dy += windows * f, winner += windows * f)
+    for (ptrdiff_t row = 0; row < rows; row++, x += 2 * width, dy += windows * f, argmax += windows * f)
         for (ptrdiff_t j = begin; j < end; j += pairs) {
             VEC sent[4][2]; /* a window's gradient, where it goes */
             UNROLL
@@ -160,7 +160,7 @@ INLINE void FN(few_gradients)(const int k, const int vectors, const int pairs, p
                 VEC g;
                 FN(lanes) who;
                 FN(load_some)(&g, dy + at, lanes);
-                FN(load_places)(&who, winner + at, lanes);
+                FN(load_places)(&who, argmax + at, lanes);
                 UNROLL
                 for (int place = 0; place < 4; place++) {
                     const FN(lanes) here = EQUAL(who, (INT)place);
@@ -197,10 +197,10 @@ INLINE void FN(few_gradients)(const int k, const int vectors, const int pairs, p
 }
 
 #define FEW(k, vectors, pairs, begin, end)                                                        \
-    FN(few_gradients)(k, vectors, pairs, f, o, x, width, rows, windows, begin, end, dy, winner, sums)
+    FN(few_gradients)(k, vectors, pairs, f, o, x, width, rows, windows, begin, end, dy, argmax, sums)
 
 static void FN(few_dw)(const mg_conv2d *s, const REAL *x, ptrdiff_t width, ptrdiff_t rows,
-                       ptrdiff_t windows, const REAL *dy, const uint8_t *winner, REAL *sums)
+                       ptrdiff_t windows, const REAL *dy, const uint8_t *argmax, REAL *sums)
 {
     const ptrdiff_t f = s->f, k = s->kh, most = FEW_SIDE(s) * LANES;
     const ptrdiff_t even = FEW_PAIRS(f) == 2 ? windows - windows % 2 : 0;

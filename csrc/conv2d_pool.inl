@@ -101,7 +101,7 @@ static void FN(combine)(const FN(combination) *c)
 typedef struct FN(pooled) {
     FN(convolution) v; /* of the convolution; its `y` is that of the pooling */
     ptrdiff_t ph, pw, qh, qw; /* window, pooled size */
-    uint8_t *winner;
+    uint8_t *argmax;
     REAL *rows; /* forward: per thread, ph rows of the convolution */
     ptrdiff_t rows_size;
     FN(winograd) g; /* forward by Winograd: how, in tasks of up to `block` rows of windows */
@@ -125,7 +125,7 @@ static FN(pooled) FN(pooled_of)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw)
 /* A row of windows. With nan = 0 comparisons do not ask for NaNs; whether there were any is seen by
    the sums, which is what it returns. nan, ph and pw are constants where this is inlined. */
 INLINE int FN(pool_row)(const int nan, const FN(pooled) *p, const ptrdiff_t ph, const ptrdiff_t pw,
-                        const REAL *x, REAL *y, uint8_t *winner)
+                        const REAL *x, REAL *y, uint8_t *argmax)
 {
     const ptrdiff_t f = p->v.s.f, width = p->qw * pw;
     FN(lanes) unordered = {0};
@@ -144,17 +144,17 @@ INLINE int FN(pool_row)(const int nan, const FN(pooled) *p, const ptrdiff_t ph, 
                     FN(challenge)(nan, &best, &who, &other, u * pw + v);
                 }
             unordered |= UNORDERED(sum);
-            FN(store_pooled)(nan, &best, &who, lanes, y + j * f + o, winner + j * f + o);
+            FN(store_pooled)(nan, &best, &who, lanes, y + j * f + o, argmax + j * f + o);
         }
     return FN(any)(unordered);
 }
 
-static void FN(pool_rows)(const FN(pooled) *p, const REAL *x, REAL *y, uint8_t *winner)
+static void FN(pool_rows)(const FN(pooled) *p, const REAL *x, REAL *y, uint8_t *argmax)
 {
-    const int nan = p->ph == 2 && p->pw == 2 ? FN(pool_row)(0, p, 2, 2, x, y, winner)
-                                             : FN(pool_row)(0, p, p->ph, p->pw, x, y, winner);
+    const int nan = p->ph == 2 && p->pw == 2 ? FN(pool_row)(0, p, 2, 2, x, y, argmax)
+                                             : FN(pool_row)(0, p, p->ph, p->pw, x, y, argmax);
     if (nan)
-        FN(pool_row)(1, p, p->ph, p->pw, x, y, winner);
+        FN(pool_row)(1, p, p->ph, p->pw, x, y, argmax);
 }
 
 /* rows [begin, end) of windows of image n */
@@ -168,7 +168,7 @@ static void FN(convolve_and_pool)(const FN(pooled) *p, ptrdiff_t n, ptrdiff_t be
     const REAL *image = FN(image_rows)(&p->v, n, begin * p->ph * s->sh, seen, thread, &width);
     if (MG_REGISTERS >= 32 && FN(few_taps)(s, p->ph, p->pw)) { /* with fewer, tiles are faster */
         const ptrdiff_t at = (n * p->qh + begin) * p->qw * s->f;
-        FN(few_forward)(&p->v, image, width, end - begin, p->qw, p->v.y + at, p->winner + at);
+        FN(few_forward)(&p->v, image, width, end - begin, p->qw, p->v.y + at, p->argmax + at);
         return;
     }
     FN(tile) t = {
@@ -183,7 +183,7 @@ static void FN(convolve_and_pool)(const FN(pooled) *p, ptrdiff_t n, ptrdiff_t be
             t.c = rows + u * p->qw * p->pw * s->f;
             FN(strip)(ALONG, &t, p->qw * p->pw, s->f);
         }
-        FN(pool_rows)(p, rows, p->v.y + at, p->winner + at);
+        FN(pool_rows)(p, rows, p->v.y + at, p->argmax + at);
     }
 }
 
@@ -195,7 +195,7 @@ static void FN(conv2d_relu_pool_task)(const void *context, ptrdiff_t index, int 
 }
 
 /* pool_row of a row of windows that Winograd left in m; returns whether not all of it was finite */
-static int FN(pool_tiles)(const FN(pooled) *p, const REAL *m, REAL *y, uint8_t *winner)
+static int FN(pool_tiles)(const FN(pooled) *p, const REAL *m, REAL *y, uint8_t *argmax)
 {
     const FN(winograd) *g = &p->g;
     const VEC zero = SPLAT((REAL)0);
@@ -210,7 +210,7 @@ static int FN(pool_tiles)(const FN(pooled) *p, const REAL *m, REAL *y, uint8_t *
             UNROLL
             for (int place = 1; place < 4; place++)
                 FN(challenge)(0, &z[0], &who, &z[place], place);
-            FN(store_pooled)(0, &z[0], &who, LANES, y + j * g->f + at, winner + j * g->f + at);
+            FN(store_pooled)(0, &z[0], &who, LANES, y + j * g->f + at, argmax + j * g->f + at);
         }
     return FN(any)(UNORDERED(check));
 }
@@ -232,7 +232,7 @@ static void FN(winograd_task)(const void *context, ptrdiff_t index, int thread)
     FN(winograd_products)(&p->g, (end - begin) * p->qw, v, p->v.bias, m);
     for (ptrdiff_t row = begin; row < end; row++) {
         const ptrdiff_t tile = row * p->qw, at = tile * s->f;
-        if (FN(pool_tiles)(p, m + (tile - begin * p->qw) * p->g.pitch, p->v.y + at, p->winner + at))
+        if (FN(pool_tiles)(p, m + (tile - begin * p->qw) * p->g.pitch, p->v.y + at, p->argmax + at))
             FN(convolve_and_pool)(p, row / p->qh, row % p->qh, row % p->qh + 1, thread);
     }
 }
@@ -257,10 +257,10 @@ static ptrdiff_t FN(conv2d_relu_pool_scratch)(const mg_conv2d *s, ptrdiff_t ph, 
 
 static void FN(conv2d_relu_pool)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, const REAL *x,
                                  const REAL *w, const REAL *bias, REAL *restrict y,
-                                 uint8_t *restrict winner, REAL *restrict scratch, int threads)
+                                 uint8_t *restrict argmax, REAL *restrict scratch, int threads)
 {
     FN(pooled) p = FN(pooled_of)(s, ph, pw);
-    p.v.x = x, p.v.y = y, p.winner = winner;
+    p.v.x = x, p.v.y = y, p.argmax = argmax;
     scratch = FN(set_weights)(&p.v, w, bias, scratch);
     p.v.canvas = FN(needs_canvas)(&p.v) ? scratch : NULL;
     p.rows = scratch + threads * p.v.canvas_size;
@@ -286,7 +286,7 @@ static void FN(conv2d_relu_pool)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,
 typedef struct FN(pooled_dx) {
     FN(pooled) p;
     const REAL *dy, *w; /* w: turned around, f x kh x pitch */
-    const uint8_t *winner;
+    const uint8_t *argmax;
     REAL *dx;
     ptrdiff_t pitch, canvas_size;
     REAL *canvas; /* per thread, NULL: windows never leave the image */
@@ -309,10 +309,10 @@ static void FN(conv2d_relu_pool_dx_task)(const void *context, ptrdiff_t n, int t
     for (ptrdiff_t at = 0; at < p->qh * p->qw; at++) {
         const ptrdiff_t i = at / p->qw * p->ph, j = at % p->qw * p->pw;
         const REAL *dy = d->dy + (n * p->qh * p->qw + at) * s->f;
-        const uint8_t *winner = d->winner + (n * p->qh * p->qw + at) * s->f;
+        const uint8_t *argmax = d->argmax + (n * p->qh * p->qw + at) * s->f;
         ptrdiff_t count[NONE + 1] = {0};
         for (ptrdiff_t o = 0; o < s->f; o++) { /* without branches: the last list is of the dead */
-            const ptrdiff_t place = MIN(winner[o], places);
+            const ptrdiff_t place = MIN(argmax[o], places);
             terms[place * s->f + count[place]++] = (FN(term)){(int32_t)o, dy[o]};
         }
         for (ptrdiff_t place = 0; place < places; place++) {
@@ -342,12 +342,12 @@ static ptrdiff_t FN(conv2d_relu_pool_dx_scratch)(const mg_conv2d *s, ptrdiff_t p
 }
 
 static void FN(conv2d_relu_pool_dx)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, const REAL *dy,
-                                    const uint8_t *winner, const REAL *w, REAL *restrict dx,
+                                    const uint8_t *argmax, const REAL *w, REAL *restrict dx,
                                     REAL *restrict scratch, int threads)
 {
     const ptrdiff_t rows = s->kw * s->c, pitch = ROUND_UP(rows, LANES);
     FN(pooled_dx) d = {
-        .p = FN(pooled_of)(s, ph, pw), .dy = dy, .w = scratch, .winner = winner, .dx = dx,
+        .p = FN(pooled_of)(s, ph, pw), .dy = dy, .w = scratch, .argmax = argmax, .dx = dx,
         .pitch = pitch, .canvas_size = FN(canvas_size)(s),
         .terms_size = ALIGNED((ph * pw + 1) * s->f),
     };
@@ -367,7 +367,7 @@ static void FN(conv2d_relu_pool_dx)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t 
 typedef struct FN(pooled_dw) {
     FN(pooled) p;
     const REAL *dy;
-    const uint8_t *winner;
+    const uint8_t *argmax;
     ptrdiff_t pitch, chunks, parts;
     int few, dense; /* which way; few: conv2d_few.inl, and sums as in dense */
     REAL *sums; /* per chunk, f x kh x pitch: dw[:, :, :, o], and db; dense: dw, then db */
@@ -380,7 +380,7 @@ typedef struct FN(pooled_dw) {
 
 /* Few channels fill few lanes of those sums. Then it is cheaper to write the gradient of a row of
    windows out, zeros and all, and to multiply matrices as conv2d_dw does. */
-static void FN(expand_row)(const FN(pooled) *p, const REAL *dy, const uint8_t *winner, REAL *dz, REAL *db)
+static void FN(expand_row)(const FN(pooled) *p, const REAL *dy, const uint8_t *argmax, REAL *dz, REAL *db)
 {
     const ptrdiff_t f = p->v.s.f, pitch = p->v.pitch, places = p->ph * p->pw;
     for (ptrdiff_t j = 0; j < p->qw; j++)
@@ -389,7 +389,7 @@ static void FN(expand_row)(const FN(pooled) *p, const REAL *dy, const uint8_t *w
             VEC g, sum;
             FN(lanes) who;
             FN(load_some)(&g, dy + j * f + o, lanes);
-            FN(load_places)(&who, winner + j * f + o, lanes);
+            FN(load_places)(&who, argmax + j * f + o, lanes);
             FN(load_some)(&sum, db + o, lanes);
             for (ptrdiff_t k = 0; k < places; k++) {
                 VEC sent = SPLAT((REAL)0);
@@ -410,7 +410,7 @@ static void FN(conv2d_relu_pool_dw_dense)(const FN(pooled_dw) *d, const REAL *im
     const ptrdiff_t rows = s->kw * s->c;
     for (ptrdiff_t i = 0; i < p->qh; i++) {
         const ptrdiff_t at = (n * p->qh + i) * p->qw * s->f;
-        FN(expand_row)(p, d->dy + at, d->winner + at, dz, sums + s->kh * rows * s->f);
+        FN(expand_row)(p, d->dy + at, d->argmax + at, dz, sums + s->kh * rows * s->f);
         for (ptrdiff_t u = 0; u < s->kh; u++) {
             const FN(tile) t = {
                 .segments = p->ph, .k = p->qw * p->pw,
@@ -425,7 +425,7 @@ static void FN(conv2d_relu_pool_dw_dense)(const FN(pooled_dw) *d, const REAL *im
 }
 
 /* db += the gradients that go anywhere, channels [first, last) of one image */
-static void FN(add_live)(const FN(pooled) *p, const REAL *dy, const uint8_t *winner, ptrdiff_t first,
+static void FN(add_live)(const FN(pooled) *p, const REAL *dy, const uint8_t *argmax, ptrdiff_t first,
                          ptrdiff_t last, REAL *db)
 {
     const ptrdiff_t f = p->v.s.f;
@@ -437,7 +437,7 @@ static void FN(add_live)(const FN(pooled) *p, const REAL *dy, const uint8_t *win
             VEC g, sent = SPLAT((REAL)0);
             FN(lanes) who, live;
             FN(load_some)(&g, dy + at, lanes);
-            FN(load_places)(&who, winner + at, lanes);
+            FN(load_places)(&who, argmax + at, lanes);
             live = GREATER((FN(lanes)){0} + (INT)(p->ph * p->pw), who);
             FN(select)(&sent, &live, &g);
             sum += sent;
@@ -458,14 +458,14 @@ static void FN(conv2d_relu_pool_dw_sparse)(const FN(pooled_dw) *d, const REAL *i
     const mg_conv2d *s = &p->v.s;
     const ptrdiff_t windows = p->qh * p->qw, places = p->ph * p->pw;
     const REAL *dy = d->dy + n * windows * s->f;
-    const uint8_t *winner = d->winner + n * windows * s->f;
+    const uint8_t *argmax = d->argmax + n * windows * s->f;
     for (ptrdiff_t from = first, to; from < last; from = to) {
         ptrdiff_t count[LISTS];
         to = MIN(last, from + LISTS);
         for (ptrdiff_t o = from; o < to; o++) {
             FN(term) *list = terms + (o - from) * windows;
             for (ptrdiff_t at = 0; at < windows; at++) { /* a dead one is overwritten by the next */
-                const int place = winner[at * s->f + o];
+                const int place = argmax[at * s->f + o];
                 *list = (FN(term)){d->corner[at] + offset[place], dy[at * s->f + o]};
                 list += place < places;
             }
@@ -481,7 +481,7 @@ static void FN(conv2d_relu_pool_dw_sparse)(const FN(pooled_dw) *d, const REAL *i
             FN(combine)(&c);
         }
     }
-    FN(add_live)(p, dy, winner, first, last, sums + s->f * d->sum_size);
+    FN(add_live)(p, dy, argmax, first, last, sums + s->f * d->sum_size);
 }
 
 static void FN(conv2d_relu_pool_dw_task)(const void *context, ptrdiff_t index, int thread)
@@ -510,7 +510,7 @@ static void FN(conv2d_relu_pool_dw_task)(const void *context, ptrdiff_t index, i
         }
         if (d->few) {
             const ptrdiff_t at = n * p->qh * p->qw * s->f;
-            FN(few_dw)(s, image, width, p->qh, p->qw, d->dy + at, d->winner + at, sums);
+            FN(few_dw)(s, image, width, p->qh, p->qw, d->dy + at, d->argmax + at, sums);
         } else if (d->dense)
             FN(conv2d_relu_pool_dw_dense)(d, image, width, n, n == begin, (REAL *)terms, sums);
         else
@@ -560,11 +560,11 @@ static ptrdiff_t FN(conv2d_relu_pool_dw_scratch)(const mg_conv2d *s, ptrdiff_t p
 }
 
 static void FN(conv2d_relu_pool_dw)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, const REAL *x,
-                                    const REAL *dy, const uint8_t *winner, REAL *restrict dw,
+                                    const REAL *dy, const uint8_t *argmax, REAL *restrict dw,
                                     REAL *restrict db, REAL *restrict scratch, int threads)
 {
     FN(pooled_dw) d = FN(pooled_dw_of)(s, ph, pw);
-    d.p.v.x = x, d.dy = dy, d.winner = winner, d.dw = dw, d.db = db, d.sums = scratch;
+    d.p.v.x = x, d.dy = dy, d.argmax = argmax, d.dw = dw, d.db = db, d.sums = scratch;
     scratch += ALIGNED(d.chunks * d.chunk_size);
     /* whole vectors of the image are read: the last ones reach beyond it */
     d.p.v.canvas = FN(needs_canvas)(&d.p.v) || (!d.dense && d.pitch != s->kw * s->c) ? scratch : NULL;

@@ -3,7 +3,7 @@
 #include "tile.inl"
 #include "matmul.inl"
 #include "conv2d.inl"
-#include "winner.inl"
+#include "argmax.inl"
 #include "max_pool2d.inl"
 #include "conv2d_few.inl"
 #include "winograd.inl"

@@ -5,7 +5,7 @@ typedef struct FN(pooling) {
     const REAL *x; /* forward: the images; backward: dy */
     REAL *y;       /* forward: the output; backward: dx */
     const int32_t *from;
-    int32_t *winner;
+    int32_t *argmax;
 } FN(pooling);
 
 static void FN(max_pool2d_task)(const void *context, ptrdiff_t index, int thread)
@@ -34,15 +34,15 @@ static void FN(max_pool2d_task)(const void *context, ptrdiff_t index, int thread
             INT place[LANES];
             memcpy(place, &who, sizeof place);
             for (ptrdiff_t lane = 0; lane < lanes; lane++)
-                p->winner[out + q + lane] = (int32_t)place[lane];
+                p->argmax[out + q + lane] = (int32_t)place[lane];
         }
     }
 }
 
 static void FN(max_pool2d)(const mg_pool2d *s, const REAL *x, REAL *restrict y,
-                           int32_t *restrict winner, int threads)
+                           int32_t *restrict argmax, int threads)
 {
-    const FN(pooling) p = {.s = *s, .x = x, .y = y, .winner = winner};
+    const FN(pooling) p = {.s = *s, .x = x, .y = y, .argmax = argmax};
     threads = mg_threads_worth((double)(s->n * s->oh * s->ow * s->c) * (double)(s->kh * s->kw), threads);
     mg_parallel_for(s->n * s->oh, threads, FN(max_pool2d_task), &p);
 }
@@ -83,10 +83,10 @@ static void FN(max_pool2d_dx_task)(const void *context, ptrdiff_t n, int thread)
         }
 }
 
-static void FN(max_pool2d_dx)(const mg_pool2d *s, const REAL *dy, const int32_t *winner,
+static void FN(max_pool2d_dx)(const mg_pool2d *s, const REAL *dy, const int32_t *argmax,
                               REAL *restrict dx, int threads)
 {
-    const FN(pooling) p = {.s = *s, .x = dy, .y = dx, .from = winner};
+    const FN(pooling) p = {.s = *s, .x = dy, .y = dx, .from = argmax};
     threads = mg_threads_worth((double)(s->n * s->oh * s->ow * s->c) * (double)(s->kh * s->kw), threads);
     mg_parallel_for(s->n, threads, FN(max_pool2d_dx_task), &p);
 }

@@ -73,38 +73,38 @@ typedef struct mg_pool2d {
         ptrdiff_t (*conv2d_dw_scratch)(const mg_conv2d *s, int threads);                          \
                                                                                                   \
         /* y[b,i,j,q] = the largest x[b, i*sh - top + u, j*sw - left + v, q] over u < kh, v < kw; \
-           winner = u*kw + v of it: of the first in row-major order when several are equal, of    \
+           argmax = u*kw + v of it: of the first in row-major order when several are equal, of    \
            the first NaN when there is one. */                                                    \
         void (*max_pool2d)(const mg_pool2d *s, const real *x, real *restrict y,                   \
-                           int32_t *restrict winner, int threads);                                \
+                           int32_t *restrict argmax, int threads);                                \
                                                                                                   \
         /* dx = 0; then dx[b, i*sh - top + u, j*sw - left + v, q] += dy[b,i,j,q], where           \
-           u*kw + v = winner[b,i,j,q]. A winner outside the window or the image sends nothing. */ \
-        void (*max_pool2d_dx)(const mg_pool2d *s, const real *dy, const int32_t *winner,          \
+           u*kw + v = argmax[b,i,j,q]. An argmax outside the window or the image sends nothing. */ \
+        void (*max_pool2d_dx)(const mg_pool2d *s, const real *dy, const int32_t *argmax,          \
                               real *restrict dx, int threads);                                    \
                                                                                                   \
         /* conv2d, relu and max_pool2d by windows of ph x pw side by side, in one:                \
                y[b,i,j,o] = the largest of 0 and z[b, i*ph + u, j*pw + v, o] over u < ph, v < pw  \
-           for i < oh/ph, j < ow/pw, where z is conv2d's output; winner = u*pw + v of it, as in   \
+           for i < oh/ph, j < ow/pw, where z is conv2d's output; argmax = u*pw + v of it, as in   \
            max_pool2d; 255 where y = 0: nothing to send back. ph*pw <= 255. In f32 the z of a     \
            3x3 kernel and 2x2 windows may be rounded otherwise than conv2d's: winograd.inl. */    \
         void (*conv2d_relu_pool)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, const real *x,   \
                                  const real *w, const real *bias, real *restrict y,               \
-                                 uint8_t *restrict winner, real *restrict scratch, int threads);  \
+                                 uint8_t *restrict argmax, real *restrict scratch, int threads);  \
         ptrdiff_t (*conv2d_relu_pool_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,     \
                                               int threads);                                       \
                                                                                                   \
         /* conv2d_dx of dz, where dz = 0 but for dz[b, i*ph + u, j*pw + v, o] = dy[b,i,j,o] with  \
-           u*pw + v = winner[b,i,j,o] < ph*pw. Images of fewer than 2**31 pixels. */              \
+           u*pw + v = argmax[b,i,j,o] < ph*pw. Images of fewer than 2**31 pixels. */              \
         void (*conv2d_relu_pool_dx)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,               \
-                                    const real *dy, const uint8_t *winner, const real *w,         \
+                                    const real *dy, const uint8_t *argmax, const real *w,         \
                                     real *restrict dx, real *restrict scratch, int threads);      \
         ptrdiff_t (*conv2d_relu_pool_dx_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,  \
                                                  int threads);                                    \
                                                                                                   \
         /* conv2d_dw of the same dz, and db[o] = sum over b, i, j of dz[b,i,j,o]; db may be NULL */ \
         void (*conv2d_relu_pool_dw)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,               \
-                                    const real *x, const real *dy, const uint8_t *winner,         \
+                                    const real *x, const real *dy, const uint8_t *argmax,         \
                                     real *restrict dw, real *restrict db,                         \
                                     real *restrict scratch, int threads);                         \
         ptrdiff_t (*conv2d_relu_pool_dw_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,  \

@@ -16,7 +16,7 @@
    MG_ACTIVATION          y (n*r, units) = the function `flag` says (mg_function) of x
    MG_ACTIVATION_DX       dx = dy times its derivative where it gave y; dx may be dy
    MG_SOFTMAX_LOSS        y = softmax of x, a row; loss[i] = -sum of t log y; t: labels (n, units);
-                          dx = (y sum(t) - t) / n; the totals grow by the losses and the hits,
+                          dx = (y sum(t) - t) / n; the totals grow by the losses and the correct ones,
                           which are looked for in y, or in x if `flag`
    MG_ADAM, MG_SGD        one step of the optimizer for y, by dy, with its memory m and v, all of
                           `units` numbers
@@ -45,7 +45,7 @@ typedef enum mg_function {
 typedef struct mg_step {
     int op, flag;
     float *x, *y, *w, *bias, *dx, *dy, *dw, *db, *labels, *loss, *m, *v;
-    void *winner;            /* uint8 of conv2d_relu_pool, int32 of max_pool2d */
+    void *argmax;            /* uint8 of conv2d_relu_pool, int32 of max_pool2d */
     ptrdiff_t r, k, units;
     mg_conv2d conv;          /* its n is the batch's when run; so is the pool's */
     ptrdiff_t ph, pw;
@@ -71,7 +71,7 @@ typedef struct mg_run {
     double rate;         /* of the optimizer's steps */
     float *scratch;      /* 64-byte aligned, as long as `scratch` below says */
     int threads;
-    double loss, hits;   /* totals: losses, and examples whose largest output is at the largest label */
+    double loss, correct;   /* totals: losses, and examples whose largest output is at the largest label */
 } mg_run;
 
 typedef struct mg_program {

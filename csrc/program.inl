@@ -248,7 +248,7 @@ static void softmax_loss(const mg_step *s, mg_run *r)
     for (ptrdiff_t i = 0; i < r->n; i++) {
         const ptrdiff_t at = i * s->units;
         r->loss += s->loss[i];
-        r->hits += argmax((s->flag ? s->x : s->y) + at, s->units) == argmax(s->labels + at, s->units);
+        r->correct += argmax((s->flag ? s->x : s->y) + at, s->units) == argmax(s->labels + at, s->units);
     }
 }
 
@@ -310,19 +310,19 @@ static void program_run(const mg_step *steps, ptrdiff_t count, mg_run *r)
             conv2d_dx_f32(&conv, s->dy, s->w, s->dx, scratch, threads);
             break;
         case MG_CONV2D_RELU_POOL:
-            conv2d_relu_pool_f32(&conv, s->ph, s->pw, s->x, s->w, s->bias, s->y, s->winner, scratch, threads);
+            conv2d_relu_pool_f32(&conv, s->ph, s->pw, s->x, s->w, s->bias, s->y, s->argmax, scratch, threads);
             break;
         case MG_CONV2D_RELU_POOL_DW:
-            conv2d_relu_pool_dw_f32(&conv, s->ph, s->pw, s->x, s->dy, s->winner, s->dw, s->db, scratch, threads);
+            conv2d_relu_pool_dw_f32(&conv, s->ph, s->pw, s->x, s->dy, s->argmax, s->dw, s->db, scratch, threads);
             break;
         case MG_CONV2D_RELU_POOL_DX:
-            conv2d_relu_pool_dx_f32(&conv, s->ph, s->pw, s->dy, s->winner, s->w, s->dx, scratch, threads);
+            conv2d_relu_pool_dx_f32(&conv, s->ph, s->pw, s->dy, s->argmax, s->w, s->dx, scratch, threads);
             break;
         case MG_MAX_POOL2D:
-            max_pool2d_f32(&pool, s->x, s->y, s->winner, threads);
+            max_pool2d_f32(&pool, s->x, s->y, s->argmax, threads);
             break;
         case MG_MAX_POOL2D_DX:
-            max_pool2d_dx_f32(&pool, s->dy, s->winner, s->dx, threads);
+            max_pool2d_dx_f32(&pool, s->dy, s->argmax, s->dx, threads);
             break;
         case MG_ACTIVATION:
             activate(s, 0, r);

@@ -38,8 +38,8 @@ class Value:
         data: a number; it becomes a float64.
         _children: for ops of your own: the Values that this one was computed from.
         _op: what computed it.
-        locals: d(this)/d(child), a number for each of the children, of which there are one or two.
-            Without, there may be any number of children, and what goes back to them is for a
+        locals: d(this)/d(input), a number for each of them, of which there are one or two.
+            Without, there may be any number of inputs, and what goes back to them is for a
             function to say that is set as `_backward`.
         name: what to call it when the graph is shown. label: the same, in micrograd's lecture.
 
@@ -52,7 +52,7 @@ class Value:
     Raises:
         TypeError: data that are no real number.
         ValueError: an integer beyond float64; local derivatives, but not one for each of one or
-            two children; a name and a label.
+            two inputs; a name and a label.
 
     Values compare by their data with < and the like, but == and hash go by identity. With arrays
     they compute element by element, to arrays of Values. `copy` and `pickle` take the graph along.
@@ -95,7 +95,7 @@ class Value:
         if _children and locals is None:
             room(self)["_inputs"] = values(_children)
         elif _children or locals:
-            x, dx, y, dy = children(_children, locals)
+            x, dx, y, dy = pairs(_children, locals)
             self._x, self._dx, self._y, self._dy = x, dx, y, dy
 
     # ---- ops: the name, the value, and each input with d(value)/d(input)
@@ -239,7 +239,7 @@ class Value:
         return (first,) if self._y is None else (first, (self._dy, self._dy * upstream))
 
     def backward_steps(self):
-        """`backward`, one edge at a time; see `graph.Step` for what comes."""
+        """`backward`, one edge at a time; see `graph.Edge` for what comes."""
         return backward_steps(self, 1.0)
 
     def backward(self):
@@ -247,7 +247,7 @@ class Value:
 
         Leaves add to the grad they have, all others start afresh.
         """
-        # graph.backward_steps, without a Step for each edge
+        # graph.backward_steps, without an Edge for each edge
         order = walk(self)
         for item in order:
             node: Value = item
@@ -464,7 +464,7 @@ else:
 
 
 class Own(Value):
-    """An op of one's own with a `_backward`: what `Value(data, children, op)` makes.
+    """An op of one's own with a `_backward`: what `Value(data, inputs, op)` makes.
 
     Such a function refers to the Value it belongs to. Python's garbage collector frees them both:
     it knows instances of this class, but for the sake of speed none of Value itself.
@@ -606,7 +606,7 @@ def values(inputs):
     return inputs
 
 
-def children(inputs, locals):
+def pairs(inputs, locals):
     """The two inputs with their derivatives, or one and None."""
     inputs = values(inputs)
     if not 1 <= len(inputs) <= 2 or len(locals) != len(inputs):
@@ -629,15 +629,15 @@ def walk(root):
     root._mark = walks
     while path:
         node: Value = path[-1]
-        child: Value = None
-        while child is None and node._mark < walks + 2:
-            child = node._x if node._mark == walks else node._y
+        source: Value = None
+        while source is None and node._mark < walks + 2:
+            source = node._x if node._mark == walks else node._y
             node._mark += 1
-            if child is not None and child._mark >= walks:
-                child = None
-        if child is not None:
-            child._mark = walks
-            path.append(child)
+            if source is not None and source._mark >= walks:
+                source = None
+        if source is not None:
+            source._mark = walks
+            path.append(source)
         elif node._x is None and type(node) is not Value and own(node):
             return topological_order(root)  # slower: it asks for `inputs`, which may be many
         else:

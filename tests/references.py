@@ -175,7 +175,7 @@ def max_pool2d_reference(
 ) -> tuple[Array, Array]:
     """A window at a time: np.argmax, which takes the first NaN, else the first of the largest."""
     s = pool2d_geometry(x.shape, pool_size, strides, padding)
-    maxima, winner = np.empty(s.output), np.empty(s.output, np.int32)
+    maxima, argmax = np.empty(s.output), np.empty(s.output, np.int32)
     for n, (i, row), (j, col) in itertools.product(range(s.n), *map(enumerate, s.starts())):
         rows, cols = (
             np.arange(max(start, 0), min(start + window, size))
@@ -185,20 +185,20 @@ def max_pool2d_reference(
         places = ((rows - row)[:, None] * s.kw + (cols - col)).ravel()
         best = np.argmax(window, axis=0)
         maxima[n, i, j] = window[best, np.arange(s.c)]
-        winner[n, i, j] = places[best]
-    return maxima, winner
+        argmax[n, i, j] = places[best]
+    return maxima, argmax
 
 
 def max_pool2d_dx_reference(
-    dy: Array, winner: Array, images_shape: Any, pool_size: Any, *, strides: Any, padding: str
+    dy: Array, argmax: Array, images_shape: Any, pool_size: Any, *, strides: Any, padding: str
 ) -> Array:
-    """np.add.at, where the winner is a pixel of its window and of the image."""
+    """np.add.at, where the argmax is a pixel of its window and of the image."""
     s = pool2d_geometry(images_shape, pool_size, strides, padding)
     rows, cols = (np.array(starts) for starts in s.starts())
     n, i, j, q = np.indices(dy.shape)
-    p = rows[i] + winner // s.kw
-    r = cols[j] + winner % s.kw
-    real = (winner >= 0) & (winner < s.kh * s.kw) & (p >= 0) & (p < s.h) & (r >= 0) & (r < s.w)
+    p = rows[i] + argmax // s.kw
+    r = cols[j] + argmax % s.kw
+    real = (argmax >= 0) & (argmax < s.kh * s.kw) & (p >= 0) & (p < s.h) & (r >= 0) & (r < s.w)
     dx = np.zeros(images_shape)
     np.add.at(dx, (n[real], p[real], r[real], q[real]), dy[real])
     return dx
@@ -213,28 +213,28 @@ def conv2d_relu_pool_reference(
 ) -> tuple[Array, Array]:
     """One after the other, each by its own reference."""
     z = relu_reference(conv2d_reference(x, w, bias, strides=strides, padding=padding))
-    y, winner = max_pool2d_reference(z, pool_size, strides=pool_size, padding="valid")
-    return y, np.where(y == 0, 255, winner).astype(np.uint8)
+    y, argmax = max_pool2d_reference(z, pool_size, strides=pool_size, padding="valid")
+    return y, np.where(y == 0, 255, argmax).astype(np.uint8)
 
 
-def unpooled(dy: Array, winner: Array, s: Geometry, pool_size: Any) -> Array:
+def unpooled(dy: Array, argmax: Array, s: Geometry, pool_size: Any) -> Array:
     """The gradient of the convolution's output."""
     return max_pool2d_dx_reference(
-        dy, winner.astype(int), s.output, pool_size, strides=pool_size, padding="valid"
+        dy, argmax.astype(int), s.output, pool_size, strides=pool_size, padding="valid"
     )
 
 
 def conv2d_relu_pool_dx_reference(
-    dy: Array, winner: Array, w: Array, images_shape: Any, pool_size: Any, **how: Any
+    dy: Array, argmax: Array, w: Array, images_shape: Any, pool_size: Any, **how: Any
 ) -> Array:
     s = geometry(images_shape, w.shape, how["strides"], how["padding"])
-    return conv2d_dx_reference(unpooled(dy, winner, s, pool_size), w, images_shape, **how)
+    return conv2d_dx_reference(unpooled(dy, argmax, s, pool_size), w, images_shape, **how)
 
 
 def conv2d_relu_pool_dw_reference(
-    x: Array, dy: Array, winner: Array, kernel_shape: Any, pool_size: Any, **how: Any
+    x: Array, dy: Array, argmax: Array, kernel_shape: Any, pool_size: Any, **how: Any
 ) -> tuple[Array, Array]:
-    dz = unpooled(dy, winner, geometry(x.shape, kernel_shape, **how), pool_size)
+    dz = unpooled(dy, argmax, geometry(x.shape, kernel_shape, **how), pool_size)
     return conv2d_dw_reference(x, dz, kernel_shape, **how), dz.sum(axis=(0, 1, 2))
 
 

@@ -25,11 +25,11 @@ NEEDS = {
     "conv2d": ("conv x w y", "bias relu"),
     "conv2d_dw": ("conv x dy dw", "db"),
     "conv2d_dx": ("conv dy w dx", ""),
-    "conv2d_relu_pool": ("conv window x w y winner", "bias"),
-    "conv2d_relu_pool_dw": ("conv window x dy winner dw", "db"),
-    "conv2d_relu_pool_dx": ("conv window dy winner w dx", ""),
-    "max_pool2d": ("pool x y winner", ""),
-    "max_pool2d_dx": ("pool dy winner dx", ""),
+    "conv2d_relu_pool": ("conv window x w y argmax", "bias"),
+    "conv2d_relu_pool_dw": ("conv window x dy argmax dw", "db"),
+    "conv2d_relu_pool_dx": ("conv window dy argmax w dx", ""),
+    "max_pool2d": ("pool x y argmax", ""),
+    "max_pool2d_dx": ("pool dy argmax dx", ""),
     "activation": ("function r units x y", "numbers"),
     "activation_dx": ("function r units y dy dx", "numbers"),
     "softmax_loss": ("units x labels y loss", "from_logits dx"),
@@ -127,7 +127,7 @@ cdef dict sizes_of(const mg_step *s, str op, n):
     else:
         x = y = n * s.r * s.units
         w = units = 0
-    return {"x": x, "dx": x, "y": y, "dy": y, "winner": y, "w": w, "dw": w, "bias": units, "db": units}
+    return {"x": x, "dx": x, "y": y, "dy": y, "argmax": y, "w": w, "dw": w, "bias": units, "db": units}
 
 
 cdef int set_step(mg_step *to, str op, dict operands, n) except -1:
@@ -151,13 +151,13 @@ cdef int set_step(mg_step *to, str op, dict operands, n) except -1:
         if name not in operands:
             continue
         array = operands[name]
-        dtype = np.float32 if name != "winner" else np.int32 if "pool" in operands else np.uint8
+        dtype = np.float32 if name != "argmax" else np.int32 if "pool" in operands else np.uint8
         where = address(f"{op}: {name}", array, dtype)
         if array.size < size:
             raise ValueError(f"{op}: {name}: expected an array of {size} numbers at least, "
                              f"got shape {array.shape}")
-        if name == "winner":
-            s.winner = where
+        if name == "argmax":
+            s.argmax = where
         else:
             places[names.index(name)][0] = <float *>where
     for name in needed:
@@ -279,7 +279,7 @@ cdef class Executor:
 
     def reset(self):
         """Let the totals start at 0 again."""
-        self.r.loss = self.r.hits = 0
+        self.r.loss = self.r.correct = 0
 
     @property
     def loss(self) -> float:
@@ -287,6 +287,6 @@ cdef class Executor:
         return self.r.loss
 
     @property
-    def hits(self) -> float:
+    def correct(self) -> float:
         """How many examples had their largest output where the largest label is, since `reset`."""
-        return self.r.hits
+        return self.r.correct

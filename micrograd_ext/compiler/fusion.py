@@ -21,7 +21,7 @@ Stage: TypeAlias = Callable[..., Tensor]
 
 RELU = activations.get("relu")
 RELUS = (RELU, ops.relu)
-MOST_PLACES = 255  # in a window: a winner's place is a byte
+MOST_PLACES = 255  # in a window: a argmax's place is a byte
 
 
 def fuse(layers: Sequence[Layer]) -> list[Stage]:

@@ -98,7 +98,7 @@ class Program:
         return f"gather{scaled}", b.scaled_by, shape_text(self._inputs.shape[1:])
 
     def reset(self) -> None:
-        """Let the loss and the hits count from 0 again."""
+        """Let the loss and `correct` count from 0 again."""
         self._forward.reset()
         self.seen = 0
 
@@ -123,9 +123,9 @@ class Program:
         return self._forward.loss
 
     @property
-    def hits(self) -> float:
+    def correct(self) -> float:
         """How many examples since `reset` had their largest output at the largest label."""
-        return self._forward.hits
+        return self._forward.correct
 
     def __str__(self) -> str:
         from .table import program_table  # noqa: PLC0415 - rich is slow to import

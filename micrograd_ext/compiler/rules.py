@@ -111,9 +111,9 @@ def _conv2d_relu_pool(
     if 0 in shape:
         raise NotLoweredError(f"{both.pooling.name} does not fit")
     flops *= math.prod(shape[:2])  # of the gradients: one number of a window gets what comes back
-    y, winner = b.buffer(shape), b.buffer(shape, np.uint8)
+    y, argmax = b.buffer(shape), b.buffer(shape, np.uint8)
     conv = (x.shape, own.w.shape, layer.strides, layer.padding)
-    more = {"winner": winner, "conv": conv, "window": window}
+    more = {"argmax": argmax, "conv": conv, "window": window}
     op = "conv2d_relu_pool"
     b.emit(op, flops * math.prod(window), x=x, w=own.w, bias=own.bias, y=y, **more)
     return y, _gradients(b, op, flops, x, own, **more)
@@ -140,13 +140,13 @@ def _max_pool2d(
 ) -> tuple[Array, Pullback]:
     shape = [int(size or 0) for size in layer.compute_output_shape(x.shape)[1:]]
     pool = (x.shape, layer.pool_size, layer.strides, layer.padding)
-    y, winner = b.buffer(shape), b.buffer(shape, np.int32)
-    b.emit("max_pool2d", 0, x=x, y=y, winner=winner, pool=pool)
+    y, argmax = b.buffer(shape), b.buffer(shape, np.int32)
+    b.emit("max_pool2d", 0, x=x, y=y, argmax=argmax, pool=pool)
 
     def pullback(dy: Array, wanted: bool) -> Array:
         dx = b.gradient(x, beside=dy)
         if wanted:
-            b.emit("max_pool2d_dx", 0, dy=dy, winner=winner, dx=dx, pool=pool)
+            b.emit("max_pool2d_dx", 0, dy=dy, argmax=argmax, dx=dx, pool=pool)
         return dx
 
     return y, pullback

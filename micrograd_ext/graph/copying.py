@@ -24,9 +24,9 @@ def unmet(root: Any, met: Container[int]) -> Iterator[Any]:
     path = [(root, iter(root.inputs))]
     while path:
         node, pending = path[-1]
-        for child in pending:
-            if id(child) not in given and id(child) not in met:
-                path.append((child, iter(child.inputs)))
+        for source in pending:
+            if id(source) not in given and id(source) not in met:
+                path.append((source, iter(source.inputs)))
                 break
         else:
             path.pop()

@@ -64,7 +64,7 @@ class Stepper:
         for node, grad in self._leaves:
             node.grad = grad
         self._edges = graph.edges(graph.begin(self.root, self._start))
-        self._seen: list[graph.Step] = []
+        self._seen: list[graph.Edge] = []
         self._place = 0
         self._ended = False
         self._look_ahead()
@@ -77,7 +77,7 @@ class Stepper:
         return self._place
 
     @property
-    def next_edge(self) -> graph.Step | None:
+    def next_edge(self) -> graph.Edge | None:
         """The edge that `step` will walk, None at the end."""
         return self._seen[self._place] if self._place < len(self._seen) else None
 
@@ -90,7 +90,7 @@ class Stepper:
                 step.input.grad = step.before
                 self._seen.append(step)
 
-    def _forward(self) -> graph.Step | None:
+    def _forward(self) -> graph.Edge | None:
         step = self.next_edge
         if step is not None:
             step.input.grad = step.after
@@ -143,7 +143,7 @@ class Stepper:
         """Go back to the beginning, silently."""
         self._rewind()
 
-    def _complete(self, node: Any, step: graph.Step) -> bool:
+    def _complete(self, node: Any, step: graph.Edge) -> bool:
         """Whether no edge from `step` on leads to the node: edges go down the order."""
         if not node.inputs:
             consumers = [n for n in self._order if any(x is node for x in n.inputs)]
@@ -169,12 +169,12 @@ class Stepper:
 
     # ------------------------------------------------------------------ words
 
-    def words(self, step: graph.Step) -> str:
+    def words(self, step: graph.Edge) -> str:
         """A step as one line of text."""
-        if not isinstance(step, graph.Step):
+        if not isinstance(step, graph.Edge):
             raise TypeError(f"words: expected one of this walk's steps, got {type(step).__name__}")
-        node, child = self.labels[step.node], self.labels[step.input]
-        left = f"{child}.grad += d({node})/d({child}) * d({self.labels[self.root]})/d({node})"
+        node, source = self.labels[step.node], self.labels[step.input]
+        left = f"{source}.grad += d({node})/d({source}) * d({self.labels[self.root]})/d({node})"
         change = f"({shown(step.before)} -> {shown(step.after)})"
         if isinstance(step.local, float):
             product = f"{number(step.local)} * {number(step.upstream)} = {number(step.sent)}"
@@ -238,7 +238,7 @@ class Stepper:
         ways = {target: 1}
         for node in self._order:
             if node is not target:
-                ways[node] = sum(ways.get(child, 0) for child in node.inputs)
+                ways[node] = sum(ways.get(source, 0) for source in node.inputs)
         return ways.get(self.root, 0)
 
     def _paths(self, target: Any) -> Iterator[list[tuple[Any, int]]]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Node", "Step", "backward_steps", "begin", "descendants", "edges", "topological_order"]
+__all__ = ["Edge", "Node", "backward_steps", "begin", "descendants", "edges", "topological_order"]
 
 
 class Node(Protocol):
@@ -50,7 +50,7 @@ class Node(Protocol):
         """
 
 
-class Step(NamedTuple):
+class Edge(NamedTuple):
     """One edge of a backward pass: `input.grad` went from `before` to `after` = before + `sent`.
 
     `node` is the `slot`-th input's consumer, `upstream` = d root / d node, `local` = d node /
@@ -82,10 +82,10 @@ def topological_order(root: Node) -> list[Any]:
     path: list[tuple[Any, Iterator[Any]]] = [(root, iter(root.inputs))]
     while path:
         node, pending = path[-1]
-        for child in pending:
-            if child not in seen:
-                seen.add(child)
-                path.append((child, iter(child.inputs)))
+        for source in pending:
+            if source not in seen:
+                seen.add(source)
+                path.append((source, iter(source.inputs)))
                 break
         else:
             order.append(node)
@@ -106,12 +106,12 @@ def descendants(order: Iterable[Any], nodes: Iterable[Any]) -> set[Any]:
     """
     found = set(nodes)
     for node in order:
-        if any(child in found for child in node.inputs):
+        if any(source in found for source in node.inputs):
             found.add(node)
     return found
 
 
-def backward_steps(root: Node, upstream: Any = 1.0) -> Iterator[Step]:
+def backward_steps(root: Node, upstream: Any = 1.0) -> Iterator[Edge]:
     """Back-propagate `upstream` from root, yielding each edge once its input's grad is updated.
 
     A node's own gradient is complete before any of its edges is walked: consumers come first.
@@ -144,18 +144,18 @@ def begin(root: Node, upstream: Any = 1.0) -> list[Any]:
     return order
 
 
-def edges(order: list[Any]) -> Iterator[Step]:
+def edges(order: list[Any]) -> Iterator[Edge]:
     """The steps of a backward pass over nodes in topological order; see `backward_steps`."""
     for node in reversed(order):
         if not node.inputs:
             continue
         upstream = node.grad
         messages = zip(node.inputs, node.sends(upstream), strict=True)
-        for slot, (child, message) in enumerate(messages):
+        for slot, (source, message) in enumerate(messages):
             if message is not None:
                 local, sent = message
-                before, after = receive(child, sent)
-                yield Step(node, child, slot, upstream, local, sent, before, after)
+                before, after = receive(source, sent)
+                yield Edge(node, source, slot, upstream, local, sent, before, after)
 
 
 def receive(node: Node, sent: Any) -> tuple[Any, Any]:

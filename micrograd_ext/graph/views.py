@@ -69,7 +69,7 @@ class Labels:
         """How the node was computed: 'e = a * b', or its label alone for a leaf."""
         if not node.inputs:
             return self[node]
-        names = [self[child] for child in node.inputs]
+        names = [self[source] for source in node.inputs]
         if node.op in INFIX and len(names) == 2:
             return f"{self[node]} = {names[0]} {node.op} {names[1]}"
         return f"{self[node]} = {node.op}({', '.join(names)})"
@@ -82,13 +82,13 @@ def shown(x: Any) -> str:
     return f"{'x'.join(map(str, np.shape(x)))} |{number(float(np.linalg.norm(x)))}|"
 
 
-def draw(root: Any, labels: Labels, mark: graph.Step | None = None) -> Text:
+def draw(root: Any, labels: Labels, mark: graph.Edge | None = None) -> Text:
     """`graph_tree` with a mark at the edge of a step."""
     from rich.text import Text  # noqa: PLC0415 - slow to import
 
     text = Text(no_wrap=True, overflow="ignore")
     drawn: set[Any] = set()
-    # node, what stands before its line and its children's, and the edge it is drawn for
+    # node, what stands before its line and its inputs', and the edge it is drawn for
     stack: list[tuple[Any, str, str, tuple[Any, int] | None]] = [(root, "", "", None)]
     for count in range(MOST_LINES):
         node, before, below, edge = stack.pop()
@@ -153,7 +153,7 @@ def graph_table(root: Any) -> Table:
     if len(order) > MOST_LINES:
         table.title = f"the last {MOST_LINES} of {len(order):,} nodes"
     for node in order[-MOST_LINES:]:
-        inputs = ", ".join(labels[child] for child in node.inputs)
+        inputs = ", ".join(labels[source] for source in node.inputs)
         cells = labels[node], node.op, inputs, shown(node.data), shown(node.grad)
         table.add_row(*map(Text, cells))  # Text: names are not rich's markup
     return table
@@ -182,5 +182,5 @@ def to_dot(root: Any) -> str:
         for special in '\\"{}<>':
             text = text.replace(special, "\\" + special)
         lines.append(f'  n{labels.rank(node)} [label="{text}"];')
-        edges += [f"  n{labels.rank(child)} -> n{labels.rank(node)};" for child in node.inputs]
+        edges += [f"  n{labels.rank(source)} -> n{labels.rank(node)};" for source in node.inputs]
     return "\n".join([*lines, *edges, "}"])

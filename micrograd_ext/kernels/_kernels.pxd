@@ -36,21 +36,21 @@ cdef extern from "mg.h" nogil:
                           float *dw, float *scratch, int threads) noexcept nogil
         Py_ssize_t (*conv2d_dw_scratch)(const mg_conv2d *s, int threads) noexcept nogil
         void (*max_pool2d)(const mg_pool2d *s, const float *x, float *y,
-                           int32_t *winner, int threads) noexcept nogil
-        void (*max_pool2d_dx)(const mg_pool2d *s, const float *dy, const int32_t *winner,
+                           int32_t *argmax, int threads) noexcept nogil
+        void (*max_pool2d_dx)(const mg_pool2d *s, const float *dy, const int32_t *argmax,
                               float *dx, int threads) noexcept nogil
         void (*conv2d_relu_pool)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw, const float *x,
-                                 const float *w, const float *bias, float *y, uint8_t *winner,
+                                 const float *w, const float *bias, float *y, uint8_t *argmax,
                                  float *scratch, int threads) noexcept nogil
         Py_ssize_t (*conv2d_relu_pool_scratch)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
                                                int threads) noexcept nogil
         void (*conv2d_relu_pool_dx)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
-                                    const float *dy, const uint8_t *winner, const float *w,
+                                    const float *dy, const uint8_t *argmax, const float *w,
                                     float *dx, float *scratch, int threads) noexcept nogil
         Py_ssize_t (*conv2d_relu_pool_dx_scratch)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
                                                   int threads) noexcept nogil
         void (*conv2d_relu_pool_dw)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
-                                    const float *x, const float *dy, const uint8_t *winner,
+                                    const float *x, const float *dy, const uint8_t *argmax,
                                     float *dw, float *db, float *scratch,
                                     int threads) noexcept nogil
         Py_ssize_t (*conv2d_relu_pool_dw_scratch)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
@@ -81,21 +81,21 @@ cdef extern from "mg.h" nogil:
                           double *dw, double *scratch, int threads) noexcept nogil
         Py_ssize_t (*conv2d_dw_scratch)(const mg_conv2d *s, int threads) noexcept nogil
         void (*max_pool2d)(const mg_pool2d *s, const double *x, double *y,
-                           int32_t *winner, int threads) noexcept nogil
-        void (*max_pool2d_dx)(const mg_pool2d *s, const double *dy, const int32_t *winner,
+                           int32_t *argmax, int threads) noexcept nogil
+        void (*max_pool2d_dx)(const mg_pool2d *s, const double *dy, const int32_t *argmax,
                               double *dx, int threads) noexcept nogil
         void (*conv2d_relu_pool)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw, const double *x,
-                                 const double *w, const double *bias, double *y, uint8_t *winner,
+                                 const double *w, const double *bias, double *y, uint8_t *argmax,
                                  double *scratch, int threads) noexcept nogil
         Py_ssize_t (*conv2d_relu_pool_scratch)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
                                                int threads) noexcept nogil
         void (*conv2d_relu_pool_dx)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
-                                    const double *dy, const uint8_t *winner, const double *w,
+                                    const double *dy, const uint8_t *argmax, const double *w,
                                     double *dx, double *scratch, int threads) noexcept nogil
         Py_ssize_t (*conv2d_relu_pool_dx_scratch)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
                                                   int threads) noexcept nogil
         void (*conv2d_relu_pool_dw)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
-                                    const double *x, const double *dy, const uint8_t *winner,
+                                    const double *x, const double *dy, const uint8_t *argmax,
                                     double *dw, double *db, double *scratch,
                                     int threads) noexcept nogil
         Py_ssize_t (*conv2d_relu_pool_dw_scratch)(const mg_conv2d *s, Py_ssize_t ph, Py_ssize_t pw,
@@ -123,7 +123,7 @@ cdef extern from "mg.h" nogil:
         float *loss
         float *m
         float *v
-        void *winner
+        void *argmax
         Py_ssize_t r, k, units
         mg_conv2d conv
         Py_ssize_t ph, pw
@@ -142,7 +142,7 @@ cdef extern from "mg.h" nogil:
         double rate
         float *scratch
         int threads
-        double loss, hits
+        double loss, correct
 
     ctypedef struct mg_program:
         void (*feed)(const mg_feed *feed, const int64_t *order, Py_ssize_t first, Py_ssize_t n,

@@ -67,7 +67,7 @@ def max_pool2d(
 ) -> tuple[_Array[_Real], npt.NDArray[np.int32]]: ...
 def max_pool2d_dx(
     dy: _Array[_Real],
-    winner: npt.NDArray[np.int32],
+    argmax: npt.NDArray[np.int32],
     images_shape: _Shape,
     pool_size: _Pair = 2,
     *,
@@ -89,7 +89,7 @@ def conv2d_relu_pool(
 ) -> tuple[_Array[_Real], npt.NDArray[np.uint8]]: ...
 def conv2d_relu_pool_dx(
     dy: _Array[_Real],
-    winner: npt.NDArray[np.uint8],
+    argmax: npt.NDArray[np.uint8],
     kernel: _Array[_Real],
     images_shape: _Shape,
     pool_size: _Pair = 2,
@@ -102,7 +102,7 @@ def conv2d_relu_pool_dx(
 def conv2d_relu_pool_dw(
     images: _Array[_Real],
     dy: _Array[_Real],
-    winner: npt.NDArray[np.uint8],
+    argmax: npt.NDArray[np.uint8],
     kernel_shape: _Shape,
     pool_size: _Pair = 2,
     *,

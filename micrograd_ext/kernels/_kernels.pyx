@@ -398,12 +398,12 @@ cdef int check_bias(str name, images, bias, tuple kernel_shape) except -1:
     return 0
 
 
-cdef int check_winner(str name, winner, dtype, str expected, tuple shape) except -1:
-    if not isinstance(winner, np.ndarray) or winner.dtype != dtype:
-        raise TypeError(f"{name}: winner: expected {expected}, got "
-                        f"{getattr(winner, 'dtype', type(winner).__name__)}")
-    if winner.shape != shape:
-        raise ValueError(f"{name}: winner: expected the shape of dy {shape}, got {winner.shape}")
+cdef int check_winner(str name, argmax, dtype, str expected, tuple shape) except -1:
+    if not isinstance(argmax, np.ndarray) or argmax.dtype != dtype:
+        raise TypeError(f"{name}: argmax: expected {expected}, got "
+                        f"{getattr(argmax, 'dtype', type(argmax).__name__)}")
+    if argmax.shape != shape:
+        raise ValueError(f"{name}: argmax: expected the shape of dy {shape}, got {argmax.shape}")
     return 0
 
 
@@ -517,12 +517,12 @@ cdef max_pool2d_(real *which, mg_pool2d s, x, const mg_isa *isa, int threads):
     out = np.empty((s.n, s.oh, s.ow, s.c), x.dtype)
     who = np.empty((s.n, s.oh, s.ow, s.c), np.int32)
     cdef real[:, :, :, ::1] y = out
-    cdef int32_t[:, :, :, ::1] winner = who
+    cdef int32_t[:, :, :, ::1] argmax = who
     with nogil:
         if real is float:
-            isa.f32.max_pool2d(&s, &xv[0, 0, 0, 0], &y[0, 0, 0, 0], &winner[0, 0, 0, 0], threads)
+            isa.f32.max_pool2d(&s, &xv[0, 0, 0, 0], &y[0, 0, 0, 0], &argmax[0, 0, 0, 0], threads)
         else:
-            isa.f64.max_pool2d(&s, &xv[0, 0, 0, 0], &y[0, 0, 0, 0], &winner[0, 0, 0, 0], threads)
+            isa.f64.max_pool2d(&s, &xv[0, 0, 0, 0], &y[0, 0, 0, 0], &argmax[0, 0, 0, 0], threads)
     return out, who
 
 
@@ -535,8 +535,8 @@ def max_pool2d(images, pool_size=2, *, strides=None, padding="valid", isa=None, 
 
     >>> import numpy as np
     >>> images = np.array([[10.0, 6, 4, 6], [8, 2, 12, 5]]).reshape(1, 2, 4, 1)
-    >>> maxima, winner = max_pool2d(images)
-    >>> maxima.ravel(), winner.ravel()
+    >>> maxima, argmax = max_pool2d(images)
+    >>> maxima.ravel(), argmax.ravel()
     (array([10., 12.]), array([0, 2], dtype=int32))
     """
     array("max_pool2d: images", images, 4)
@@ -551,9 +551,9 @@ def max_pool2d(images, pool_size=2, *, strides=None, padding="valid", isa=None, 
     return max_pool2d_(<double *>NULL, s, images, on, workers)
 
 
-cdef max_pool2d_dx_(real *which, mg_pool2d s, dy, winner, const mg_isa *isa, int threads):
+cdef max_pool2d_dx_(real *which, mg_pool2d s, dy, argmax, const mg_isa *isa, int threads):
     cdef const real[:, :, :, ::1] dyv = dy
-    cdef const int32_t[:, :, :, ::1] who = winner
+    cdef const int32_t[:, :, :, ::1] who = argmax
     out = np.empty((s.n, s.h, s.w, s.c), dy.dtype)
     cdef real[:, :, :, ::1] dx = out
     with nogil:
@@ -564,15 +564,15 @@ cdef max_pool2d_dx_(real *which, mg_pool2d s, dy, winner, const mg_isa *isa, int
     return out
 
 
-def max_pool2d_dx(dy, winner, images_shape, pool_size=2, *, strides=None, padding="valid",
+def max_pool2d_dx(dy, argmax, images_shape, pool_size=2, *, strides=None, padding="valid",
                   isa=None, threads=None):
     """Gradient of `max_pool2d` with respect to its images, of shape `images_shape` (N, H, W, C).
 
-    dy (N, OH, OW, C) goes where `winner` says; windows that overlap add up.
+    dy (N, OH, OW, C) goes where `argmax` says; windows that overlap add up.
 
     >>> import numpy as np
-    >>> dy, winner = np.full((1, 1, 2, 1), 5.0), np.array([0, 2], np.int32).reshape(1, 1, 2, 1)
-    >>> max_pool2d_dx(dy, winner, (1, 2, 4, 1))[0, :, :, 0]
+    >>> dy, argmax = np.full((1, 1, 2, 1), 5.0), np.array([0, 2], np.int32).reshape(1, 1, 2, 1)
+    >>> max_pool2d_dx(dy, argmax, (1, 2, 4, 1))[0, :, :, 0]
     array([[5., 0., 0., 0.],
            [0., 0., 5., 0.]])
     """
@@ -580,16 +580,16 @@ def max_pool2d_dx(dy, winner, images_shape, pool_size=2, *, strides=None, paddin
     shape = shape4("max_pool2d_dx: images_shape", images_shape)
     cdef mg_pool2d s = pool2d_shape("max_pool2d_dx", shape, pool_size, strides, padding)
     check_dy("max_pool2d_dx", dy, s.n, s.oh, s.ow, s.c)
-    check_winner("max_pool2d_dx", winner, np.int32, "an int32 array", dy.shape)
-    if not (winner.flags.c_contiguous and winner.flags.aligned):
-        raise ValueError("max_pool2d_dx: winner: expected an aligned C-contiguous array")
+    check_winner("max_pool2d_dx", argmax, np.int32, "an int32 array", dy.shape)
+    if not (argmax.flags.c_contiguous and argmax.flags.aligned):
+        raise ValueError("max_pool2d_dx: argmax: expected an aligned C-contiguous array")
     cdef const mg_isa *on = find_isa(isa)
     cdef int workers = find_threads(threads)
     if s.n == 0:
         return np.empty(shape, dy.dtype)
     if dy.dtype == np.float32:
-        return max_pool2d_dx_(<float *>NULL, s, dy, winner, on, workers)
-    return max_pool2d_dx_(<double *>NULL, s, dy, winner, on, workers)
+        return max_pool2d_dx_(<float *>NULL, s, dy, argmax, on, workers)
+    return max_pool2d_dx_(<double *>NULL, s, dy, argmax, on, workers)
 
 
 cdef mg_conv2d fused_shape(str name, tuple images, tuple kernel, pool_size, strides, padding,
@@ -606,11 +606,11 @@ cdef mg_conv2d fused_shape(str name, tuple images, tuple kernel, pool_size, stri
     return s
 
 
-cdef int check_pooled(str name, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw, dy, winner) except -1:
+cdef int check_pooled(str name, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw, dy, argmax) except -1:
     check_dy(name, dy, s.n, s.oh // ph, s.ow // pw, s.f)
-    check_winner(name, winner, np.uint8, "a uint8 array", dy.shape)
-    if not winner.flags.c_contiguous:
-        raise ValueError(f"{name}: winner: expected a C-contiguous array")
+    check_winner(name, argmax, np.uint8, "a uint8 array", dy.shape)
+    if not argmax.flags.c_contiguous:
+        raise ValueError(f"{name}: argmax: expected a C-contiguous array")
     return 0
 
 
@@ -625,7 +625,7 @@ cdef conv2d_relu_pool_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw, x
     shape = s.n, s.oh // ph, s.ow // pw, s.f
     out, who = np.empty(shape, x.dtype), np.empty(shape, np.uint8)
     cdef real[:, :, :, ::1] y = out
-    cdef uint8_t[:, :, :, ::1] winner = who
+    cdef uint8_t[:, :, :, ::1] argmax = who
     if bias is not None:
         bv = bias
         b = &bv[0]
@@ -637,10 +637,10 @@ cdef conv2d_relu_pool_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw, x
     with nogil:
         if real is float:
             isa.f32.conv2d_relu_pool(&s, ph, pw, &xv[0, 0, 0, 0], &wv[0, 0, 0, 0], b,
-                                     &y[0, 0, 0, 0], &winner[0, 0, 0, 0], <real *>scratch, threads)
+                                     &y[0, 0, 0, 0], &argmax[0, 0, 0, 0], <real *>scratch, threads)
         else:
             isa.f64.conv2d_relu_pool(&s, ph, pw, &xv[0, 0, 0, 0], &wv[0, 0, 0, 0], b,
-                                     &y[0, 0, 0, 0], &winner[0, 0, 0, 0], <real *>scratch, threads)
+                                     &y[0, 0, 0, 0], &argmax[0, 0, 0, 0], <real *>scratch, threads)
     give_back(room)
     return out, who
 
@@ -656,8 +656,8 @@ def conv2d_relu_pool(images, kernel, bias=None, pool_size=2, *, strides=1, paddi
 
     >>> import numpy as np
     >>> images = np.array([[10.0, 6, 4, 6], [8, 2, 12, 5]]).reshape(1, 2, 4, 1)
-    >>> maxima, winner = conv2d_relu_pool(images, np.ones((1, 1, 1, 1)), np.array([-10.0]))
-    >>> maxima.ravel(), winner.ravel()
+    >>> maxima, argmax = conv2d_relu_pool(images, np.ones((1, 1, 1, 1)), np.array([-10.0]))
+    >>> maxima.ravel(), argmax.ravel()
     (array([0., 2.]), array([255,   2], dtype=uint8))
     """
     cdef Py_ssize_t ph, pw
@@ -681,7 +681,7 @@ def conv2d_relu_pool(images, kernel, bias=None, pool_size=2, *, strides=1, paddi
 cdef conv2d_relu_pool_dx_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw, dy, who, w,
                           const mg_isa *isa, int threads):
     cdef const real[:, :, :, ::1] dyv = dy
-    cdef const uint8_t[:, :, :, ::1] winner = who
+    cdef const uint8_t[:, :, :, ::1] argmax = who
     cdef const real[:, :, :, ::1] wv = w
     cdef void *scratch
     cdef Py_ssize_t size
@@ -694,25 +694,25 @@ cdef conv2d_relu_pool_dx_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw
     room = take_scratch(size * sizeof(real), &scratch)
     with nogil:
         if real is float:
-            isa.f32.conv2d_relu_pool_dx(&s, ph, pw, &dyv[0, 0, 0, 0], &winner[0, 0, 0, 0],
+            isa.f32.conv2d_relu_pool_dx(&s, ph, pw, &dyv[0, 0, 0, 0], &argmax[0, 0, 0, 0],
                                         &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], <real *>scratch, threads)
         else:
-            isa.f64.conv2d_relu_pool_dx(&s, ph, pw, &dyv[0, 0, 0, 0], &winner[0, 0, 0, 0],
+            isa.f64.conv2d_relu_pool_dx(&s, ph, pw, &dyv[0, 0, 0, 0], &argmax[0, 0, 0, 0],
                                         &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], <real *>scratch, threads)
     give_back(room)
     return out
 
 
-def conv2d_relu_pool_dx(dy, winner, kernel, images_shape, pool_size=2, *, strides=1,
+def conv2d_relu_pool_dx(dy, argmax, kernel, images_shape, pool_size=2, *, strides=1,
                         padding="valid", isa=None, threads=None):
     """Gradient of `conv2d_relu_pool` with respect to its images, of shape `images_shape`.
 
-    dy (N, OH // PH, OW // PW, F) is the gradient with respect to its maxima, winner as it returned
+    dy (N, OH // PH, OW // PW, F) is the gradient with respect to its maxima, argmax as it returned
     them; the rest is the forward pass's.
 
     >>> import numpy as np
-    >>> dy, winner = np.full((1, 1, 2, 1), 5.0), np.array([255, 2], np.uint8).reshape(1, 1, 2, 1)
-    >>> conv2d_relu_pool_dx(dy, winner, np.ones((1, 1, 1, 1)), (1, 2, 4, 1))[0, :, :, 0]
+    >>> dy, argmax = np.full((1, 1, 2, 1), 5.0), np.array([255, 2], np.uint8).reshape(1, 1, 2, 1)
+    >>> conv2d_relu_pool_dx(dy, argmax, np.ones((1, 1, 1, 1)), (1, 2, 4, 1))[0, :, :, 0]
     array([[0., 0., 0., 0.],
            [0., 0., 5., 0.]])
     """
@@ -723,21 +723,21 @@ def conv2d_relu_pool_dx(dy, winner, kernel, images_shape, pool_size=2, *, stride
     shape = shape4("conv2d_relu_pool_dx: images_shape", images_shape)
     cdef mg_conv2d s = fused_shape("conv2d_relu_pool_dx", shape, kernel.shape, pool_size, strides,
                                    padding, &ph, &pw)
-    check_pooled("conv2d_relu_pool_dx", s, ph, pw, dy, winner)
+    check_pooled("conv2d_relu_pool_dx", s, ph, pw, dy, argmax)
     cdef const mg_isa *on = find_isa(isa)
     cdef int workers = find_threads(threads)
     if s.n == 0:
         return np.empty(shape, dy.dtype)
     if dy.dtype == np.float32:
-        return conv2d_relu_pool_dx_(<float *>NULL, s, ph, pw, dy, winner, kernel, on, workers)
-    return conv2d_relu_pool_dx_(<double *>NULL, s, ph, pw, dy, winner, kernel, on, workers)
+        return conv2d_relu_pool_dx_(<float *>NULL, s, ph, pw, dy, argmax, kernel, on, workers)
+    return conv2d_relu_pool_dx_(<double *>NULL, s, ph, pw, dy, argmax, kernel, on, workers)
 
 
 cdef conv2d_relu_pool_dw_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw, x, dy, who,
                           const mg_isa *isa, int threads):
     cdef const real[:, :, :, ::1] xv = x
     cdef const real[:, :, :, ::1] dyv = dy
-    cdef const uint8_t[:, :, :, ::1] winner = who
+    cdef const uint8_t[:, :, :, ::1] argmax = who
     cdef void *scratch
     cdef Py_ssize_t size
     out, bias = np.empty((s.kh, s.kw, s.c, s.f), x.dtype), np.empty(s.f, x.dtype)
@@ -751,26 +751,26 @@ cdef conv2d_relu_pool_dw_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw
     with nogil:
         if real is float:
             isa.f32.conv2d_relu_pool_dw(&s, ph, pw, &xv[0, 0, 0, 0], &dyv[0, 0, 0, 0],
-                                        &winner[0, 0, 0, 0], &dw[0, 0, 0, 0], &db[0], <real *>scratch,
+                                        &argmax[0, 0, 0, 0], &dw[0, 0, 0, 0], &db[0], <real *>scratch,
                                         threads)
         else:
             isa.f64.conv2d_relu_pool_dw(&s, ph, pw, &xv[0, 0, 0, 0], &dyv[0, 0, 0, 0],
-                                        &winner[0, 0, 0, 0], &dw[0, 0, 0, 0], &db[0], <real *>scratch,
+                                        &argmax[0, 0, 0, 0], &dw[0, 0, 0, 0], &db[0], <real *>scratch,
                                         threads)
     give_back(room)
     return out, bias
 
 
-def conv2d_relu_pool_dw(images, dy, winner, kernel_shape, pool_size=2, *, strides=1,
+def conv2d_relu_pool_dw(images, dy, argmax, kernel_shape, pool_size=2, *, strides=1,
                         padding="valid", isa=None, threads=None):
     """Gradients of `conv2d_relu_pool` with respect to its kernel (KH, KW, C, F) and bias (F,).
 
-    images (N, H, W, C); dy and winner as in `conv2d_relu_pool_dx`.
+    images (N, H, W, C); dy and argmax as in `conv2d_relu_pool_dx`.
 
     >>> import numpy as np
     >>> images = np.arange(8.0).reshape(1, 2, 4, 1)
-    >>> dy, winner = np.full((1, 1, 2, 1), 5.0), np.array([255, 2], np.uint8).reshape(1, 1, 2, 1)
-    >>> dw, db = conv2d_relu_pool_dw(images, dy, winner, (1, 1, 1, 1))
+    >>> dy, argmax = np.full((1, 1, 2, 1), 5.0), np.array([255, 2], np.uint8).reshape(1, 1, 2, 1)
+    >>> dw, db = conv2d_relu_pool_dw(images, dy, argmax, (1, 1, 1, 1))
     >>> dw.ravel(), db
     (array([30.]), array([5.]))
     """
@@ -781,14 +781,14 @@ def conv2d_relu_pool_dw(images, dy, winner, kernel_shape, pool_size=2, *, stride
     shape = shape4("conv2d_relu_pool_dw: kernel_shape", kernel_shape)
     cdef mg_conv2d s = fused_shape("conv2d_relu_pool_dw", images.shape, shape, pool_size, strides,
                                    padding, &ph, &pw)
-    check_pooled("conv2d_relu_pool_dw", s, ph, pw, dy, winner)
+    check_pooled("conv2d_relu_pool_dw", s, ph, pw, dy, argmax)
     cdef const mg_isa *on = find_isa(isa)
     cdef int workers = find_threads(threads)
     if s.n == 0:
         return np.zeros(shape, images.dtype), np.zeros(s.f, images.dtype)
     if images.dtype == np.float32:
-        return conv2d_relu_pool_dw_(<float *>NULL, s, ph, pw, images, dy, winner, on, workers)
-    return conv2d_relu_pool_dw_(<double *>NULL, s, ph, pw, images, dy, winner, on, workers)
+        return conv2d_relu_pool_dw_(<float *>NULL, s, ph, pw, images, dy, argmax, on, workers)
+    return conv2d_relu_pool_dw_(<double *>NULL, s, ph, pw, images, dy, argmax, on, workers)
 
 
 cdef relu_(real *which, x, const mg_isa *isa, int threads):

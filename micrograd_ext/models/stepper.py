@@ -104,10 +104,12 @@ class ModelStepper(Stepper):
             if node in self._present and self._owner.get(node, part) is part:
                 give(names, node, part.name if node is part.output else f"{part.name}/logits")
         for node in self._order:
-            for child in node.inputs:
-                if not child.inputs and child.ndim:
-                    what = (name for name, a in given.items() if np.may_share_memory(a, child.data))
-                    give(names, child, next(what, f"{self._owner[node].name}/constant"))
+            for source in node.inputs:
+                if not source.inputs and source.ndim:
+                    what = (
+                        name for name, a in given.items() if np.may_share_memory(a, source.data)
+                    )
+                    give(names, source, next(what, f"{self._owner[node].name}/constant"))
             if node.inputs:
                 give(ops, node, f"{self._owner[node].name}/{_word(node)}")
                 if node.name:
@@ -144,7 +146,7 @@ class ModelStepper(Stepper):
 
     # ------------------------------------------------------------------ words
 
-    def words(self, step: graph.Step) -> str:
+    def words(self, step: graph.Edge) -> str:
         """A step as one line of text."""
         return (
             f"{self.labels[step.input]}.grad += {self._ops[step.node]} turns "
@@ -210,13 +212,13 @@ class ModelStepper(Stepper):
             if mark is None or self._owner[mark.node] is not part:
                 continue
             for consumer, slot in part.edges:
-                child = consumer.inputs[slot]
+                source = consumer.inputs[slot]
                 comes = consumer is mark.node and slot == mark.slot
                 table.add_row(
-                    Text(f"  {self.labels[child]}"),
-                    _shape(child),
-                    _norm(child.data),
-                    Text(self._grad(child), "blue"),
+                    Text(f"  {self.labels[source]}"),
+                    _shape(source),
+                    _norm(source.data),
+                    Text(self._grad(source), "blue"),
                     "",
                     Text(self._ops[consumer].removeprefix(f"{part.name}/")).append(
                         "   <- next" * comes, "bold yellow"

@@ -192,20 +192,20 @@ def conv2d_relu_pool(
         dtype = np.result_type(x, w, *b)
         x, w, *bias = (dense(array, dtype) for array in (x, w, *b))
         how: dict[str, Any] = {"strides": strides, "padding": padding}
-        y, winner = kernels.conv2d_relu_pool(x, w, bias[0] if bias else None, pool_size, **how)
+        y, argmax = kernels.conv2d_relu_pool(x, w, bias[0] if bias else None, pool_size, **how)
         last: list[Any] = [None, None]  # a gradient, and what it sends to kernel and bias
 
         def both(g: Array) -> tuple[Array, Array]:
             if last[0] is not g:
                 last[:] = (
                     g,
-                    kernels.conv2d_relu_pool_dw(x, dense(g), winner, w.shape, pool_size, **how),
+                    kernels.conv2d_relu_pool_dw(x, dense(g), argmax, w.shape, pool_size, **how),
                 )
             return last[1]  # type: ignore[no-any-return]
 
         return (
             y,
-            lambda g: kernels.conv2d_relu_pool_dx(dense(g), winner, w, x.shape, pool_size, **how),
+            lambda g: kernels.conv2d_relu_pool_dx(dense(g), argmax, w, x.shape, pool_size, **how),
             lambda g: both(g)[0],
             lambda g: both(g)[1],
         )[: 3 + len(bias)]

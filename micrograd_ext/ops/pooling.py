@@ -30,9 +30,9 @@ def max_pool2d(
     array([10., 12.], dtype=float32)
     """
     x = dense(images)
-    y, winner = kernels.max_pool2d(x, pool_size, strides=strides, padding=padding)
+    y, argmax = kernels.max_pool2d(x, pool_size, strides=strides, padding=padding)
     return y, lambda g: kernels.max_pool2d_dx(
-        dense(g), winner, x.shape, pool_size, strides=strides, padding=padding
+        dense(g), argmax, x.shape, pool_size, strides=strides, padding=padding
     )
 
 
@@ -58,7 +58,7 @@ def average_pool2d(
     if x.ndim != 4:
         raise ValueError(f"average_pool2d: images: expected 4 dimensions, got shape {x.shape}")
     one = np.ones((1, *x.shape[1:3], 1), x.dtype)
-    # the winner is of no use here, but windows are checked and laid out as for the maximum
+    # the argmax is of no use here, but windows are checked and laid out as for the maximum
     shape = kernels.max_pool2d(one, pool_size, strides=strides, padding=padding)[0].shape[1:3]
     window = (pool_size,) * 2 if isinstance(pool_size, int | np.integer) else tuple(pool_size)
     step = window if strides is None else strides

@@ -73,7 +73,7 @@ def moments(x: TensorLike, axes: Axis, keepdims: bool = False) -> tuple[Tensor, 
 
 
 def _extreme(x: Array, axis: Axis, keepdims: bool, find: Callable[..., Any]) -> Result:
-    """Max or min: all reduced axes are laid side by side, and the first winner is found there."""
+    """Max or min: all reduced axes are laid side by side, and the first argmax is found there."""
     axes = axes_of(x.shape, axis)
     kept = [i for i in range(x.ndim) if i not in axes]
     length = math.prod(x.shape[i] for i in axes)

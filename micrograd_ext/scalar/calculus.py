@@ -102,11 +102,11 @@ def grad(y: Value, x: Any) -> Any:
     lead = graph.descendants(order, targets)
     found: dict[Value, Value] = {y: Value(1.0)}
     for node in reversed(order):
-        for slot, child in enumerate(node.inputs if node in lead else ()):
-            if child in lead:
+        for slot, source in enumerate(node.inputs if node in lead else ()):
+            if source in lead:
                 local = _partial(node, slot)
                 sent = found[node] if local is None else local * found[node]
-                found[child] = found[child] + sent if child in found else sent
+                found[source] = found[source] + sent if source in found else sent
     results = [found[target] if target in found else Value(0.0) for target in targets]
     return results if several else results[0]
 

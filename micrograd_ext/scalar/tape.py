@@ -11,7 +11,7 @@ What is recorded is what was *computed*, so the tape cannot know:
 - numbers that Python took out of the graph and put back: `Value(floor(x.data))` is a constant.
 - a loop whose length depends on a value: it keeps its length.
 
-An op of one's own (`Value(data, children, op, locals)`, or one with a `_backward`) is only numbers
+An op of one's own (`Value(data, inputs, op, locals)`, or one with a `_backward`) is only numbers
 to the graph: `record` refuses it.
 """
 

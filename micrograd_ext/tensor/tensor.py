@@ -137,12 +137,12 @@ class Tensor:
         """What goes to each input for a given gradient of this tensor; see `graph.Node`."""
         if type(upstream) is not np.ndarray or upstream.shape != self.data.shape:
             upstream = np.broadcast_to(_as_array(upstream, self.dtype), self.shape)
-        for slot, (child, pull) in enumerate(zip(self.inputs, self.pullbacks, strict=True)):
+        for slot, (source, pull) in enumerate(zip(self.inputs, self.pullbacks, strict=True)):
             if pull is None:
                 yield None
             else:
-                local = LinearMap(self.op, slot, child.shape, self.shape, pull)
-                yield local, _fit(pull(upstream), child.data)
+                local = LinearMap(self.op, slot, source.shape, self.shape, pull)
+                yield local, _fit(pull(upstream), source.data)
 
     def backward(self, gradient: TensorLike | None = None) -> None:
         """Compute the gradient of this tensor with respect to all that it depends on.
@@ -159,8 +159,8 @@ class Tensor:
         for _ in self.backward_steps(gradient):
             pass
 
-    def backward_steps(self, gradient: TensorLike | None = None) -> Iterator[graph.Step]:
-        """`backward`, one edge of the graph at a time; see `graph.Step` for what comes.
+    def backward_steps(self, gradient: TensorLike | None = None) -> Iterator[graph.Edge]:
+        """`backward`, one edge of the graph at a time; see `graph.Edge` for what comes.
 
         >>> x = Tensor([3.0], name="x")
         >>> for step in (x * x).backward_steps():

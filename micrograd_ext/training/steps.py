@@ -196,7 +196,7 @@ class ProgramSteps(Steps):
         program = self.program
         if program.labels is not None:
             for metric in self.counted:
-                metric.set_state(program.hits, program.seen)
+                metric.set_state(program.correct, program.seen)
             self.model.loss_tracker.set_state(program.loss, program.seen)
         return super().logs()
 

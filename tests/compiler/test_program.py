@@ -411,8 +411,8 @@ def test_dense_and_convolutional_nets_by_hand() -> None:
     dlogits = (p - y) / 6
     dhidden = dlogits @ u.T * (1 - hidden**2)
     dflat = (dhidden @ v.T).reshape(6, 2, 1, 3, 3)
-    winners = (windows == windows.max(2, keepdims=True)) & (windows > 0)
-    dbefore = (dflat * winners).reshape(6, 4, 3, 3)
+    places = (windows == windows.max(2, keepdims=True)) & (windows > 0)
+    dbefore = (dflat * places).reshape(6, 4, 3, 3)
     grads = [
         np.einsum("nijp,nijf->pf", patches, dbefore).reshape(w.shape),
         dbefore.sum((0, 1, 2)),
@@ -1019,7 +1019,7 @@ def test_softmax_loss(rows: int, columns: int, kind: str) -> None:
     assert dx is not None
     assert (np.abs(dx - exact) <= 2 * terms * EPSILON * sizes).all()
     assert found.loss == loss.astype(np.float64).sum()
-    assert found.hits == (y.argmax(1) == t.argmax(1)).sum()
+    assert found.correct == (y.argmax(1) == t.argmax(1)).sum()
 
     again, loss_again, nothing, _ = softmax_loss(x, t, back=False)
     assert_same_bits([again, loss_again], [y, loss])
@@ -1029,14 +1029,14 @@ def test_softmax_loss(rows: int, columns: int, kind: str) -> None:
 def test_totals_go_on_until_reset() -> None:
     x, t = numbers(6, 4), one_hot(6, 4)
     *_, loss, _, found = softmax_loss(x, t)
-    hits, total = found.hits, found.loss
+    correct, total = found.correct, found.loss
     found.run(0, 2)
     assert found.loss == pytest.approx(total + loss[:2].sum())
-    assert found.hits >= hits
+    assert found.correct >= correct
     found.reset()
-    assert (found.loss, found.hits) == (0, 0)
+    assert (found.loss, found.correct) == (0, 0)
     found.run(0, 6)
-    assert (found.loss, found.hits) == (total, hits)
+    assert (found.loss, found.correct) == (total, correct)
 
 
 def test_softmax_loss_of_extremes() -> None:
@@ -1054,14 +1054,14 @@ def test_hits_are_looked_for_as_numpy_does() -> None:
     t = rows[np.random.default_rng(0).permutation(len(rows))]
     with np.errstate(all="ignore"):
         *_, found = softmax_loss(rows, t, from_logits=True)
-        assert found.hits == (rows.argmax(1) == t.argmax(1)).sum()
+        assert found.correct == (rows.argmax(1) == t.argmax(1)).sum()
         y, *_, found = softmax_loss(rows, t)
-        assert found.hits == (y.argmax(1) == t.argmax(1)).sum()
+        assert found.correct == (y.argmax(1) == t.argmax(1)).sum()
     close = np.array([[50, 50 + 4e-6, 0]], np.float32)  # as probabilities the same
     flat = softmax_loss(close, [[1, 0, 0]])[0]
     if flat[0, 0] == flat[0, 1]:
-        assert softmax_loss(close, [[1, 0, 0]])[3].hits == 1
-    assert softmax_loss(close, [[0, 1, 0]], from_logits=True)[3].hits == 1
+        assert softmax_loss(close, [[1, 0, 0]])[3].correct == 1
+    assert softmax_loss(close, [[0, 1, 0]], from_logits=True)[3].correct == 1
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "uint8"])
@@ -2038,15 +2038,15 @@ WRONG: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
         ValueError,
         "dense: w: expected a dense, aligned array",
     ),
-    "winners of int64": (
-        lambda: Executor([("max_pool2d", {"winner": F.astype("i8")})], 1),
+    "places of int64": (
+        lambda: Executor([("max_pool2d", {"argmax": F.astype("i8")})], 1),
         TypeError,
-        "max_pool2d: winner: .*got int64",
+        "max_pool2d: argmax: .*got int64",
     ),
-    "winners of another kind": (
-        lambda: Executor([("max_pool2d", {"pool": POOL, "winner": np.zeros(9, "u1")})], 1),
+    "places of another kind": (
+        lambda: Executor([("max_pool2d", {"pool": POOL, "argmax": np.zeros(9, "u1")})], 1),
         TypeError,
-        "max_pool2d: winner: expected an array of int32, got uint8",
+        "max_pool2d: argmax: expected an array of int32, got uint8",
     ),
     "a gradient that is too short": (
         lambda: Executor([("softmax_loss", {"units": 2, "dx": F[:1]})], 4),

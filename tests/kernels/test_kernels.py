@@ -215,10 +215,10 @@ def max_pool2d_dx_cases() -> Iterator[Case]:
     for i, s in enumerate(pool_geometries()):
         if s.kh > 100:  # every pixel of it is looked at: too slow
             continue
-        low, high = ((0, s.kh * s.kw), (-3, s.kh * s.kw + 3))[i % 2]  # any winners, right or wrong
-        winner = RANDOM.integers(low, high, s.output).astype(np.int32)
+        low, high = ((0, s.kh * s.kw), (-3, s.kh * s.kw + 3))[i % 2]  # any places, right or wrong
+        argmax = RANDOM.integers(low, high, s.output).astype(np.int32)
         settings = {"images_shape": (s.n, s.h, s.w, s.c), "pool_size": (s.kh, s.kw), **s.settings}
-        yield Case((numbers(*s.output), winner), settings, s.kh * s.kw)
+        yield Case((numbers(*s.output), argmax), settings, s.kh * s.kw)
 
 
 # 2x2 windows of a 3x3 kernel's output: float32 kernels may go by Winograd.
@@ -266,7 +266,7 @@ def fused_geometries() -> Iterator[tuple[Geometry, tuple[int, int]]]:
 
 def conv2d_relu_pool_cases() -> Iterator[Case]:
     for i, (s, pool) in enumerate(fused_geometries()):
-        # small whole numbers: exact, so that winners and ties are the same everywhere
+        # small whole numbers: exact, so that places and ties are the same everywhere
         x, w, b = (
             np.round(2 * numbers(*n))
             for n in ((s.n, s.h, s.w, s.c), (s.kh, s.kw, s.c, s.f), (s.f,))
@@ -277,11 +277,11 @@ def conv2d_relu_pool_cases() -> Iterator[Case]:
 
 
 def any_winners(s: Geometry, pool: tuple[int, int], i: int) -> tuple[Array, Array]:
-    """Gradients of the pooled output; winners of a window, of none, and every third time wrong."""
+    """Gradients of the pooled output; places of a window, of none, and every third time wrong."""
     shape = s.n, s.output[1] // pool[0], s.output[2] // pool[1], s.f
-    winner = RANDOM.integers(0, pool[0] * pool[1] + (3 if i % 3 == 0 else 0), shape)
-    winner[RANDOM.random(shape) < 0.4] = 255
-    return numbers(*shape), winner.astype(np.uint8)
+    argmax = RANDOM.integers(0, pool[0] * pool[1] + (3 if i % 3 == 0 else 0), shape)
+    argmax[RANDOM.random(shape) < 0.4] = 255
+    return numbers(*shape), argmax.astype(np.uint8)
 
 
 def conv2d_relu_pool_dx_cases() -> Iterator[Case]:
@@ -520,40 +520,40 @@ class TestMaxPool2d:
     def pool(images: Any, dtype: npt.DTypeLike, **how: Any) -> tuple[Array, Array]:
         """One image of 19 equal channels, which must all fare alike."""
         x = np.repeat(np.asarray(images, dtype)[None, :, :, None], 19, axis=3)
-        maxima, winner = kernels.max_pool2d(x, **how)
-        for found in (maxima, winner):
+        maxima, argmax = kernels.max_pool2d(x, **how)
+        for found in (maxima, argmax):
             np.testing.assert_array_equal(found, np.repeat(found[..., :1], 19, axis=3))
-        return maxima[0, :, :, 0], winner[0, :, :, 0]
+        return maxima[0, :, :, 0], argmax[0, :, :, 0]
 
     def test_the_article_s_image(self, dtype: npt.DTypeLike, isa: str) -> None:
-        maxima, winner = self.pool([[10, 6, 4, 6], [8, 2, 12, 5]], dtype, isa=isa)
+        maxima, argmax = self.pool([[10, 6, 4, 6], [8, 2, 12, 5]], dtype, isa=isa)
         assert maxima.tolist() == [[10, 12]]
-        assert winner.tolist() == [[0, 2]]
+        assert argmax.tolist() == [[0, 2]]
 
     def test_first_of_equals_wins(self, dtype: npt.DTypeLike, isa: str) -> None:
         for place in range(9):
             window = np.zeros(9)
             window[place:] = 1
-            maxima, winner = self.pool(window.reshape(3, 3), dtype, pool_size=3, isa=isa)
+            maxima, argmax = self.pool(window.reshape(3, 3), dtype, pool_size=3, isa=isa)
             assert maxima.item() == 1
-            assert winner.item() == place
+            assert argmax.item() == place
         assert self.pool([[-0.0, 0.0], [0.0, -0.0]], dtype, isa=isa)[1].item() == 0
 
     def test_first_nan_wins(self, dtype: npt.DTypeLike, isa: str) -> None:
         for first, second in itertools.combinations(range(9), 2):
             window = np.full(9, np.inf)
             window[[first, second]] = np.nan
-            maxima, winner = self.pool(window.reshape(3, 3), dtype, pool_size=3, isa=isa)
+            maxima, argmax = self.pool(window.reshape(3, 3), dtype, pool_size=3, isa=isa)
             assert np.isnan(maxima.item())
-            assert winner.item() == first
+            assert argmax.item() == first
 
     def test_minus_infinity_is_a_number(self, dtype: npt.DTypeLike, isa: str) -> None:
-        maxima, winner = self.pool(
+        maxima, argmax = self.pool(
             np.full((3, 3), -np.inf), dtype, pool_size=3, strides=1, padding="same", isa=isa
         )
         assert np.all(maxima == -np.inf)
         # the first pixel of the window that is in the image, not the padding
-        assert winner.tolist() == [[4, 3, 3], [1, 0, 0], [1, 0, 0]]
+        assert argmax.tolist() == [[4, 3, 3], [1, 0, 0], [1, 0, 0]]
 
     def test_padding_never_wins(self, dtype: npt.DTypeLike, isa: str) -> None:
         maxima, _ = self.pool(
@@ -563,31 +563,31 @@ class TestMaxPool2d:
 
     def test_a_stray_winner_sends_nothing(self, dtype: npt.DTypeLike, isa: str) -> None:
         stray = [-1, 4, 5, 2**31 - 1, -(2**31), -4]
-        winner = np.array(stray, np.int32).reshape(1, 2, 3, 1)
-        dy = np.ones(winner.shape, dtype)
-        dx = kernels.max_pool2d_dx(dy, winner, (1, 4, 6, 1), isa=isa)
+        argmax = np.array(stray, np.int32).reshape(1, 2, 3, 1)
+        dy = np.ones(argmax.shape, dtype)
+        dx = kernels.max_pool2d_dx(dy, argmax, (1, 4, 6, 1), isa=isa)
         assert not dx.any()
         # in the window, but in the padding: the top row of the windows that hang over the top
-        winner = np.array([[0, 1, 2], [3, 3, 3]], np.int32).reshape(1, 2, 3, 1)
-        dx = kernels.max_pool2d_dx(dy, winner, (1, 3, 9, 1), 3, padding="same", strides=(2, 3))
+        argmax = np.array([[0, 1, 2], [3, 3, 3]], np.int32).reshape(1, 2, 3, 1)
+        dx = kernels.max_pool2d_dx(dy, argmax, (1, 3, 9, 1), 3, padding="same", strides=(2, 3))
         assert dx.sum() == 3
         np.testing.assert_array_equal(np.argwhere(dx)[:, 1:3], [[2, 0], [2, 3], [2, 6]])
 
     def test_overlapping_windows_add_up(self, dtype: npt.DTypeLike, isa: str) -> None:
         x = np.zeros((1, 5, 5, 3), dtype)
         x[0, 2, 2] = 9
-        y, winner = kernels.max_pool2d(x, 3, strides=1, isa=isa)
+        y, argmax = kernels.max_pool2d(x, 3, strides=1, isa=isa)
         assert np.all(y == 9)
         dy = np.arange(27, dtype=dtype).reshape(y.shape)
-        dx = kernels.max_pool2d_dx(dy, winner, x.shape, 3, strides=1, isa=isa)
+        dx = kernels.max_pool2d_dx(dy, argmax, x.shape, 3, strides=1, isa=isa)
         np.testing.assert_array_equal(dx[0, 2, 2], dy.sum(axis=(0, 1, 2)))
         assert np.count_nonzero(dx) == 3
 
     def test_gradients_need_not_be_finite(self, dtype: npt.DTypeLike, isa: str) -> None:
         x = np.zeros((1, 2, 4, 1), dtype)
-        _, winner = kernels.max_pool2d(x, isa=isa)
+        _, argmax = kernels.max_pool2d(x, isa=isa)
         dy = np.array([np.nan, np.inf], dtype).reshape(1, 1, 2, 1)
-        dx = kernels.max_pool2d_dx(dy, winner, x.shape, isa=isa)
+        dx = kernels.max_pool2d_dx(dy, argmax, x.shape, isa=isa)
         expected = [[np.nan, 0, np.inf, 0], [0, 0, 0, 0]]
         np.testing.assert_array_equal(dx[0, :, :, 0], expected)
 
@@ -615,7 +615,7 @@ class TestWinograd:
 
     def test_real_numbers(self, s: Geometry, isa: str) -> None:
         x, w, b = arrays = self.arrays(s)
-        y, winner = self.pool(s, arrays, isa, 1)
+        y, argmax = self.pool(s, arrays, isa, 1)
         z = np.maximum(conv2d_reference(x, w, b, **s.settings), 0)
         _, qh, qw, _ = y.shape
         windows = z[:, : 2 * qh, : 2 * qw].reshape(s.n, qh, 2, qw, 2, s.f)
@@ -623,11 +623,11 @@ class TestWinograd:
         size = conv2d_reference(x, abs(w), abs(b), **s.settings).max(axis=(1, 2, 3), keepdims=True)
         bound = tolerance(np.float32, 9 * s.c + 1) * size
         assert np.all(abs(y - windows.max(axis=-1)) <= bound)
-        np.testing.assert_array_equal(y == 0, winner == 255)
-        chosen = np.take_along_axis(windows, np.minimum(winner, 3)[..., None], axis=-1)[..., 0]
-        assert np.all(abs(y - np.where(winner == 255, 0, chosen)) <= bound)
+        np.testing.assert_array_equal(y == 0, argmax == 255)
+        chosen = np.take_along_axis(windows, np.minimum(argmax, 3)[..., None], axis=-1)[..., 0]
+        assert np.all(abs(y - np.where(argmax == 255, 0, chosen)) <= bound)
         for threads in THREADS:
-            for again, first in zip(self.pool(s, arrays, isa, threads), (y, winner), strict=True):
+            for again, first in zip(self.pool(s, arrays, isa, threads), (y, argmax), strict=True):
                 assert again.tobytes() == first.tobytes(), threads
 
     def test_only_float32_and_enough_channels(self, s: Geometry, isa: str) -> None:
@@ -791,18 +791,18 @@ BAD: dict[str, Bad] = {
     "strided bias": (call("conv2d", X, W, np.zeros(8)[::2]), ValueError, "bias: .*C-contiguous"),
     "strided dy": (call("conv2d_dx", DY[..., ::-1], W, X.shape), ValueError, "dy: .*C-contiguous"),
     "strided pool": (call("max_pool2d", X[..., ::2]), ValueError, "max_pool2d: images: .*C-contig"),
-    "strided winner": (
+    "strided argmax": (
         call("max_pool2d_dx", POOLED, WINNER[::-1], X.shape),
         ValueError,
-        "winner: expected an aligned C-contiguous",
+        "argmax: expected an aligned C-contiguous",
     ),
     "strided relu": (call("relu", M.T), ValueError, "relu: x: .*C-contiguous"),
     "unaligned": (call("sum_rows", unaligned(M)), ValueError, "sum_rows: x: expected an aligned"),
     "unaligned matmul": (call("matmul", M, unaligned(M.T)), ValueError, "matmul: b: .*aligned"),
-    "unaligned winner": (
+    "unaligned argmax": (
         call("max_pool2d_dx", POOLED, unaligned(WINNER), X.shape),
         ValueError,
-        "winner: expected an aligned",
+        "argmax: expected an aligned",
     ),
     "strides 0": (call("conv2d", X, W, strides=0), ValueError, "conv2d: strides: .*from 1 .*got 0"),
     "strides -1": (call("conv2d", X, W, strides=(1, -1)), ValueError, "strides: .* got -1"),
@@ -833,16 +833,16 @@ BAD: dict[str, Bad] = {
     "dy of dw": (call("conv2d_dw", X, DY, W.shape, padding="same"), ValueError, "dy: expected"),
     "dy of pool": (call("max_pool2d_dx", X, WINNER, X.shape), ValueError, "dy: expected shape"),
     "dy of relu": (call("relu_dx", M, M[:1]), ValueError, r"dy: .* of y \(1, 3\), got \(2, 3\)"),
-    "winner int64": (
+    "argmax int64": (
         call("max_pool2d_dx", POOLED, WINNER.astype(np.int64), X.shape),
         TypeError,
-        "winner: expected an int32 array, got int64",
+        "argmax: expected an int32 array, got int64",
     ),
-    "winner list": (call("max_pool2d_dx", POOLED, [0], X.shape), TypeError, "int32.* got list"),
-    "winner shape": (
+    "argmax list": (call("max_pool2d_dx", POOLED, [0], X.shape), TypeError, "int32.* got list"),
+    "argmax shape": (
         call("max_pool2d_dx", POOLED, WINNER[:1], X.shape),
         ValueError,
-        r"winner: expected the shape of dy \(2, 2, 3, 3\), got \(1, 2, 3, 3\)",
+        r"argmax: expected the shape of dy \(2, 2, 3, 3\), got \(1, 2, 3, 3\)",
     ),
     "shape of three": (call("conv2d_dx", DY, W, (5, 6, 3)), ValueError, "expected four sizes"),
     "shape an int": (call("conv2d_dx", DY, W, 5), ValueError, "images_shape: expected four sizes"),
@@ -876,20 +876,20 @@ BAD: dict[str, Bad] = {
         ValueError,
         r"conv2d_relu_pool_dx: dy: expected shape \(2, 1, 2, 4\).*got \(2, 3, 4, 4\)",
     ),
-    "fused winner": (
+    "fused argmax": (
         call("conv2d_relu_pool_dx", FUSED_DY, FUSED_WINNER[:1], W, X.shape),
         ValueError,
-        "conv2d_relu_pool_dx: winner: expected the shape of dy",
+        "conv2d_relu_pool_dx: argmax: expected the shape of dy",
     ),
-    "fused winner int32": (
+    "fused argmax int32": (
         call("conv2d_relu_pool_dw", X, FUSED_DY, FUSED_WINNER.astype(np.int32), W.shape),
         TypeError,
-        "conv2d_relu_pool_dw: winner: expected a uint8 array, got int32",
+        "conv2d_relu_pool_dw: argmax: expected a uint8 array, got int32",
     ),
-    "fused winner strided": (
+    "fused argmax strided": (
         call("conv2d_relu_pool_dw", X, FUSED_DY, FUSED_WINNER[:, :, ::-1], W.shape),
         ValueError,
-        "conv2d_relu_pool_dw: winner: expected a C-contiguous",
+        "conv2d_relu_pool_dw: argmax: expected a C-contiguous",
     ),
     "fused shape": (
         call("conv2d_relu_pool_dx", FUSED_DY, FUSED_WINNER, W, (5, 6, 3)),

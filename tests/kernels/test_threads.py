@@ -184,7 +184,7 @@ def test_every_kernel_gives_the_same_bits_on_threads(isa: str) -> None:
     """Of sizes that are worth threads; run by ThreadSanitizer too, as is all of this file."""
     x, w, b = numbers(5, 14, 15, 9), numbers(3, 3, 9, 19), numbers(19)
     y = kernels.conv2d(x, w, b)
-    pooled, winner = kernels.max_pool2d(y)
+    pooled, argmax = kernels.max_pool2d(y)
     fused, byte = kernels.conv2d_relu_pool(x, w, b)
     long = [np.abs(numbers(70_001)) for _ in range(4)]
     calls = {
@@ -194,7 +194,7 @@ def test_every_kernel_gives_the_same_bits_on_threads(isa: str) -> None:
         "conv2d_dx": ((y, w, x.shape), {}),
         "conv2d_dw": ((x, y, w.shape), {}),
         "max_pool2d": ((numbers(9, 28, 28, 32),), {}),
-        "max_pool2d_dx": ((pooled, winner, y.shape), {}),
+        "max_pool2d_dx": ((pooled, argmax, y.shape), {}),
         "conv2d_relu_pool": ((x, w, b), {}),
         "conv2d_relu_pool_dx": ((fused, byte, w, x.shape), {}),
         "conv2d_relu_pool_dw": ((x, fused, byte, w.shape), {}),

@@ -367,13 +367,13 @@ def kernel_call(rng: Random) -> Call:
 
     images, kernel, dy = new(n, h, w, c), new(kh, kw, c, f), new(n, h - kh + 1, w - kw + 1, f)
     pooled, small = new(n, h // 2, w // 2, c), new(n, (h - kh + 1) // 2, (w - kw + 1) // 2, f)
-    winner = np.random.default_rng(rng.getrandbits(32)).integers(-9, 9, pooled.shape).astype("i4")
+    argmax = np.random.default_rng(rng.getrandbits(32)).integers(-9, 9, pooled.shape).astype("i4")
     byte = np.random.default_rng(rng.getrandbits(32)).integers(0, 256, small.shape).astype("u1")
     args: list[Any] = {
         "matmul": [new(n, h), new(h, w)], "sum_rows": [new(h, w)], "conv2d": [images, kernel,
         new(f)],
         "conv2d_dx": [dy, kernel, images.shape], "conv2d_dw": [images, dy, kernel.shape],
-        "max_pool2d": [images], "max_pool2d_dx": [pooled, winner, images.shape],
+        "max_pool2d": [images], "max_pool2d_dx": [pooled, argmax, images.shape],
         "conv2d_relu_pool": [images, kernel, new(f)],
         "conv2d_relu_pool_dx": [small, byte, kernel, images.shape],
         "conv2d_relu_pool_dw": [images, small, byte, kernel.shape],

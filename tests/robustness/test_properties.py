@@ -143,9 +143,9 @@ def max_pool2d_call(draw: Any, rng: np.random.Generator, kind: str) -> Call:
 
 def max_pool2d_dx_call(draw: Any, rng: np.random.Generator, kind: str) -> Call:
     s = pooling(draw)
-    winner = rng.integers(-2, s.kh * s.kw + 2, s.output).astype(np.int32)  # right ones and wrong
+    argmax = rng.integers(-2, s.kh * s.kw + 2, s.output).astype(np.int32)  # right ones and wrong
     how = {"images_shape": (s.n, s.h, s.w, s.c), "pool_size": (s.kh, s.kw), **s.settings}
-    return [numbers(rng, *s.output), winner], how, s.kh * s.kw
+    return [numbers(rng, *s.output), argmax], how, s.kh * s.kw
 
 
 @st.composite
@@ -164,7 +164,7 @@ def fused(draw: Any) -> tuple[Geometry, tuple[int, int]]:
 
 
 def conv2d_relu_pool_call(draw: Any, rng: np.random.Generator, kind: str) -> Call:
-    """Small whole numbers: exact, so that winners are the same everywhere."""
+    """Small whole numbers: exact, so that places are the same everywhere."""
     s, pool = draw(fused())
     arrays = [
         numbers(rng, *shape, kind="whole")
@@ -175,23 +175,23 @@ def conv2d_relu_pool_call(draw: Any, rng: np.random.Generator, kind: str) -> Cal
     return arrays[: draw(st.integers(2, 3))], {"pool_size": pool, **s.settings}, 0
 
 
-def winners(rng: np.random.Generator, s: Geometry, pool: tuple[int, int]) -> list[Array]:
+def places(rng: np.random.Generator, s: Geometry, pool: tuple[int, int]) -> list[Array]:
     shape = s.n, s.output[1] // pool[0], s.output[2] // pool[1], s.f
-    winner = rng.integers(0, pool[0] * pool[1] + 2, shape)
-    winner[rng.random(shape) < 0.4] = 255
-    return [numbers(rng, *shape), winner.astype(np.uint8)]
+    argmax = rng.integers(0, pool[0] * pool[1] + 2, shape)
+    argmax[rng.random(shape) < 0.4] = 255
+    return [numbers(rng, *shape), argmax.astype(np.uint8)]
 
 
 def conv2d_relu_pool_dx_call(draw: Any, rng: np.random.Generator, kind: str) -> Call:
     s, pool = draw(fused())
-    arrays = [*winners(rng, s, pool), numbers(rng, s.kh, s.kw, s.c, s.f)]
+    arrays = [*places(rng, s, pool), numbers(rng, s.kh, s.kw, s.c, s.f)]
     how = {"images_shape": (s.n, s.h, s.w, s.c), "pool_size": pool, **s.settings}
     return arrays, how, s.kh * s.kw * s.f
 
 
 def conv2d_relu_pool_dw_call(draw: Any, rng: np.random.Generator, kind: str) -> Call:
     s, pool = draw(fused())
-    arrays = [numbers(rng, s.n, s.h, s.w, s.c), *winners(rng, s, pool)]
+    arrays = [numbers(rng, s.n, s.h, s.w, s.c), *places(rng, s, pool)]
     how = {"kernel_shape": (s.kh, s.kw, s.c, s.f), "pool_size": pool, **s.settings}
     return arrays, how, int(np.prod(s.output[:3]))
 
@@ -562,7 +562,7 @@ def test_an_op_s_gradients_are_its_slopes(
 def test_fused_is_unfused(
     case: tuple[Geometry, tuple[int, int]], data: st.DataObject, seed: int, ran: Counter[str]
 ) -> None:
-    """float64: the same bits; float32 may go by Winograd. Gradients: of the same winners."""
+    """float64: the same bits; float32 may go by Winograd. Gradients: of the same places."""
     s, pool = case
     rng = np.random.default_rng(seed)
     dtype = data.draw(st.sampled_from([np.float32, np.float64]))
@@ -571,7 +571,7 @@ def test_fused_is_unfused(
         numbers(rng, *shape).astype(dtype)
         for shape in ((s.n, s.h, s.w, s.c), (s.kh, s.kw, s.c, s.f), (s.f,))
     )
-    y, winner = kernels.conv2d_relu_pool(x, w, b, pool, **s.settings, isa=isa)
+    y, argmax = kernels.conv2d_relu_pool(x, w, b, pool, **s.settings, isa=isa)
     z = kernels.relu(kernels.conv2d(x, w, b, **s.settings, isa=isa), isa=isa)
     apart, where = kernels.max_pool2d(z, pool, isa=isa)
     sizes_of_sums = conv2d_reference(np.abs(x), np.abs(w), np.abs(b), **s.settings)
@@ -579,12 +579,12 @@ def test_fused_is_unfused(
     allowed = 0.0 if dtype is np.float64 else 2 * tolerance(dtype, s.kh * s.kw * s.c + 1)
     assert close(y, apart, bound, allowed)
     if dtype is np.float64:
-        np.testing.assert_array_equal(winner, np.where(y == 0, 255, where))
+        np.testing.assert_array_equal(argmax, np.where(y == 0, 255, where))
     dy = numbers(rng, *y.shape).astype(dtype)
     shape = (s.n, s.h, s.w, s.c)
-    dx = kernels.conv2d_relu_pool_dx(dy, winner, w, shape, pool, **s.settings, isa=isa)
-    dw, db = kernels.conv2d_relu_pool_dw(x, dy, winner, w.shape, pool, **s.settings, isa=isa)
-    sparse = np.where(winner == 255, -1, winner).astype(np.int32)
+    dx = kernels.conv2d_relu_pool_dx(dy, argmax, w, shape, pool, **s.settings, isa=isa)
+    dw, db = kernels.conv2d_relu_pool_dw(x, dy, argmax, w.shape, pool, **s.settings, isa=isa)
+    sparse = np.where(argmax == 255, -1, argmax).astype(np.int32)
     dz = kernels.max_pool2d_dx(dy, sparse, z.shape, pool, isa=isa)
     positive = np.abs(dz)
     for got, want, bound, length in (

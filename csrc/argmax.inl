@@ -3,42 +3,42 @@
 
 /* load and store the first places, a byte each; lanes behind them are 0 */
 #ifdef MG_MASKS
-INLINE void FN(load_places)(FN(lanes) *who, const uint8_t *winner, ptrdiff_t lanes)
+INLINE void FN(load_places)(FN(lanes) *who, const uint8_t *argmax, ptrdiff_t lanes)
 {
-    const __m128i bytes = _mm_maskz_loadu_epi8(FIRST(lanes), winner);
+    const __m128i bytes = _mm_maskz_loadu_epi8(FIRST(lanes), argmax);
     *who = sizeof(INT) == 4 ? (FN(lanes))_mm512_cvtepu8_epi32(bytes) : (FN(lanes))_mm512_cvtepu8_epi64(bytes);
 }
 
-INLINE void FN(store_places)(uint8_t *winner, const FN(lanes) *who, ptrdiff_t lanes)
+INLINE void FN(store_places)(uint8_t *argmax, const FN(lanes) *who, ptrdiff_t lanes)
 {
     if (sizeof(INT) == 4)
-        _mm512_mask_cvtepi32_storeu_epi8(winner, FIRST(lanes), (__m512i)*who);
+        _mm512_mask_cvtepi32_storeu_epi8(argmax, FIRST(lanes), (__m512i)*who);
     else
-        _mm512_mask_cvtepi64_storeu_epi8(winner, (__mmask8)FIRST(lanes), (__m512i)*who);
+        _mm512_mask_cvtepi64_storeu_epi8(argmax, (__mmask8)FIRST(lanes), (__m512i)*who);
 }
 #else
-INLINE void FN(load_places)(FN(lanes) *who, const uint8_t *winner, ptrdiff_t lanes)
+INLINE void FN(load_places)(FN(lanes) *who, const uint8_t *argmax, ptrdiff_t lanes)
 {
     INT place[LANES] = {0};
     if (lanes == LANES) /* a constant: no loop remains */
         for (ptrdiff_t lane = 0; lane < LANES; lane++)
-            place[lane] = winner[lane];
+            place[lane] = argmax[lane];
     else
         for (ptrdiff_t lane = 0; lane < lanes; lane++)
-            place[lane] = winner[lane];
+            place[lane] = argmax[lane];
     memcpy(who, place, sizeof place);
 }
 
-INLINE void FN(store_places)(uint8_t *winner, const FN(lanes) *who, ptrdiff_t lanes)
+INLINE void FN(store_places)(uint8_t *argmax, const FN(lanes) *who, ptrdiff_t lanes)
 {
     INT place[LANES];
     memcpy(place, who, sizeof place);
     if (lanes == LANES)
         for (ptrdiff_t lane = 0; lane < LANES; lane++)
-            winner[lane] = (uint8_t)place[lane];
+            argmax[lane] = (uint8_t)place[lane];
     else
         for (ptrdiff_t lane = 0; lane < lanes; lane++)
-            winner[lane] = (uint8_t)place[lane];
+            argmax[lane] = (uint8_t)place[lane];
 }
 #endif
 
@@ -53,9 +53,9 @@ INLINE void FN(challenge)(const int nan, VEC *best, FN(lanes) *who, const VEC *x
     *who = (((FN(lanes)){0} + (INT)place) & take) | (*who & ~take);
 }
 
-/* the best of a window, if above 0, and its winner's place; nan = 0: there are no NaNs */
+/* the best of a window, if above 0, and its argmax's place; nan = 0: there are no NaNs */
 INLINE void FN(store_pooled)(const int nan, VEC *best, FN(lanes) *who, ptrdiff_t lanes, REAL *y,
-                             uint8_t *winner)
+                             uint8_t *argmax)
 {
     const VEC zero = SPLAT((REAL)0);
     FN(lanes) dead = ~GREATER(*best, zero);
@@ -64,5 +64,5 @@ INLINE void FN(store_pooled)(const int nan, VEC *best, FN(lanes) *who, ptrdiff_t
     FN(select)(best, &dead, &zero);
     *who |= dead; /* all bits: NONE, when cut down to a byte */
     FN(store_some)(y, best, lanes);
-    FN(store_places)(winner, who, lanes);
+    FN(store_places)(argmax, who, lanes);
 }
