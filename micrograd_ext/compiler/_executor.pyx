@@ -242,7 +242,7 @@ cdef class Executor:
 
         rate, numbers: of the optimizer's steps, if there are any.
         """
-        cdef const int64_t[::1] places
+        cdef const int64_t *places
         cdef const int64_t *at = NULL
         cdef int threads = find_threads(None)
         cdef int slot
@@ -253,9 +253,9 @@ cdef class Executor:
         if first < 0 or first > self.examples - n:
             raise ValueError(f"run: expected some of {self.examples} examples, got {n} from {first} on")
         if order is not None:
-            places = order
-            if places.shape[0] != self.examples:
-                raise ValueError(f"run: order: expected {self.examples} places, got {len(order)}")
+            places = <const int64_t *>address("run: order", order, np.int64)
+            if order.ndim != 1 or len(order) != self.examples:
+                raise ValueError(f"run: order: expected {self.examples} places, got shape {order.shape}")
             for place in range(first, first + n):
                 if not 0 <= places[place] < self.examples:
                     raise ValueError(f"run: order: expected places below {self.examples}, "

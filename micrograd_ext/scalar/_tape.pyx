@@ -1,6 +1,7 @@
 # cython: language_level=3, embedsignature=True
 """The boundary to csrc/tape.c: what is recorded is checked once, then replayed as it is."""
 
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport int32_t
 
 import numpy as np
@@ -24,6 +25,11 @@ cdef extern from "tape.h" nogil:
 OPS = {mg_tape_op_name(i).decode(): (i, mg_tape_op_arity(i)) for i in range(mg_tape_ops)}
 
 
+cdef int hold(array, Py_buffer *to) except -1:
+    """The buffer of a dense array, until it is released."""
+    return PyObject_GetBuffer(array, to, PyBUF_C_CONTIGUOUS | PyBUF_WRITABLE)
+
+
 cdef class Replay:
     """Leaves, then nodes computed from what stands before them.
 
@@ -33,9 +39,11 @@ cdef class Replay:
     The calls hold the GIL: `data` and `grad` are in Python's hands too.
     """
 
-    cdef const int32_t[:, ::1] nodes
-    cdef double[::1] _data
-    cdef double[::1] _grad
+    # Held as long as this lives: an array whose buffer is held cannot be given another size. Plain
+    # buffers, not memoryviews: these take seconds to compile.
+    cdef Py_buffer _nodes
+    cdef Py_buffer _data
+    cdef Py_buffer _grad
     cdef Py_ssize_t first
     cdef Py_ssize_t count
     cdef readonly object data
@@ -63,32 +71,47 @@ cdef class Replay:
         self.first, self.count = len(leaves), len(nodes)
         self.data = np.concatenate([leaves, np.zeros(self.count)])
         self.grad = np.zeros(self.first + self.count)
-        self.nodes = nodes.astype(np.int32)  # a copy: nobody else's
-        self._data, self._grad = self.data, self.grad
+        self._release()
+        hold(nodes.astype(np.int32), &self._nodes)  # a copy: nobody else's
+        hold(self.data, &self._data)
+        hold(self.grad, &self._grad)
         self.forward()
 
+    def __dealloc__(self):
+        self._release()
+
+    cdef void _release(self) noexcept:
+        PyBuffer_Release(&self._nodes)  # nothing, where none is held
+        PyBuffer_Release(&self._data)
+        PyBuffer_Release(&self._grad)
+
     cdef const mg_tape_node *code(self) noexcept:
-        return <const mg_tape_node *> &self.nodes[0, 0]
+        return <const mg_tape_node *> self._nodes.buf
 
     def forward(self):
         """Compute the data of all nodes from those of the leaves."""
         if self.count:
-            mg_tape_forward(self.code(), self.count, self.first, &self._data[0])
+            mg_tape_forward(self.code(), self.count, self.first, <double *> self._data.buf)
 
     def backward(self):
         """Multiply along the edges and add up, from the grads that are there."""
         if self.count:
             mg_tape_backward(
-                self.code(), self.count, self.first, &self._data[0], &self._grad[0]
+                self.code(), self.count, self.first, <double *> self._data.buf,
+                <double *> self._grad.buf
             )
 
     def locals(self):
         """Local derivatives, float64, (2, first + count): those of leaves are 0."""
         found = np.zeros((2, self.first + self.count))
-        cdef double[:, ::1] to = found
+        cdef Py_buffer to
+        cdef double *dx
         if self.count:
+            hold(found, &to)
+            dx = <double *> to.buf + self.first
             mg_tape_locals(
-                self.code(), self.count, self.first, &self._data[0],
-                &to[0, self.first], &to[1, self.first]
+                self.code(), self.count, self.first, <double *> self._data.buf,
+                dx, dx + self.first + self.count
             )
+            PyBuffer_Release(&to)
         return found

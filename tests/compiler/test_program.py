@@ -1993,16 +1993,32 @@ WRONG: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "n -1": (lambda: executor().run(0, -1), ValueError, "n: expected 1 to 4 examples, got -1"),
     "first -1": (lambda: executor().run(-1, 2), ValueError, "some of 6 examples, got 2 from -1 on"),
     "first 5": (lambda: executor().run(5, 2), ValueError, "some of 6 examples, got 2 from 5 on"),
-    "order too short": (lambda: executor().run(0, 2, ORDER[:5]), ValueError, "6 places, got 5"),
-    "order too long": (lambda: executor(5).run(0, 2, ORDER), ValueError, "5 places, got 6"),
-    "order of int32": (lambda: executor().run(0, 2, ORDER.astype("i4")), ValueError, "mismatch"),
-    "order of floats": (lambda: executor().run(0, 2, ORDER * 1.0), ValueError, "mismatch"),
+    "order too short": (
+        lambda: executor().run(0, 2, ORDER[:5]),
+        ValueError,
+        r"6 places, got shape \(5,\)",
+    ),
+    "order too long": (
+        lambda: executor(5).run(0, 2, ORDER),
+        ValueError,
+        r"5 places, got shape \(6,\)",
+    ),
+    "order of int32": (
+        lambda: executor().run(0, 2, ORDER.astype("i4")),
+        TypeError,
+        "run: order: expected an array of int64, got int32",
+    ),
+    "order of floats": (
+        lambda: executor().run(0, 2, ORDER * 1.0),
+        TypeError,
+        "run: order: expected an array of int64, got float64",
+    ),
     "order not dense": (
         lambda: executor().run(0, 2, np.arange(12)[::2]),
         ValueError,
-        "not C-contiguous",
+        "expected a dense, aligned array",
     ),
-    "order 2-D": (lambda: executor().run(0, 2, ORDER[:, None]), ValueError, "dimensions"),
+    "order 2-D": (lambda: executor().run(0, 2, ORDER[:, None]), ValueError, r"shape \(6, 1\)"),
     "an op unknown": (
         lambda: Executor([("reul", {})], 1),
         ValueError,
