@@ -61,9 +61,12 @@ class Binding:
             v.requires_grad and v.dtype == np.float32 and v.shape == view.shape
             for v, view in zip(self.variables, self._weights, strict=True)
         ) and all(
-            v.data.shape == array.shape
-            and v.data.dtype == array.dtype
-            and v.data.flags.c_contiguous
+            v.data is array
+            or (
+                v.data.shape == array.shape
+                and v.data.dtype == array.dtype
+                and v.data.flags.c_contiguous
+            )
             for v, array in self.frozen
         )
 

@@ -67,7 +67,8 @@ class Program:
 
         The model's weights are looked for where they are by then, now and before each run.
         """
-        self._rebind()  # also what was put into the optimizer's lists meanwhile
+        if self.binding.variables or self.binding.stale:
+            self._rebind()  # also what was put into the optimizer's slots meanwhile
         self._forward.feed(0, feedable(x), self._inputs, self._builder.scale, self._builder.offset)
         if self.labels is not None and y is not None:
             self._forward.feed(1, feedable(y), self.labels)
