@@ -218,7 +218,7 @@ class EpochBatches:
                 break
             batch = self._batches[self._place]
             self._place += 1
-            yield batch._replace(order=self._order)
+            yield Batch(batch.first, batch.size, self._order)
         if self._place >= len(self._batches):
             self._place = 0
 
