@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy  # noqa: F401 - so that its own errors are not taken for ours
 
+PACKAGE = __package__.partition(".")[0]
 COMPILED = ("kernels._kernels", "compiler._executor", "scalar._tape")
 
 
@@ -17,14 +18,13 @@ def fault_of(name: str) -> str:
 
     A clone that was never built, and one that was built before the last pull, are what people have.
     """
-    package = __package__.partition(".")[0]
     *folders, last = name.split(".")
     here = Path(__file__).parents[1].joinpath(*folders)
     missing = f"is not built for this Python, {sys.implementation.cache_tag}"
     try:
-        module = import_module(f"{package}.{name}")
+        module = import_module(f"{PACKAGE}.{name}")
     except ModuleNotFoundError as error:
-        if error.name != f"{package}.{name}":
+        if error.name != f"{PACKAGE}.{name}":
             raise
         return missing
     except ImportError as error:
@@ -49,4 +49,4 @@ def check_compiled() -> None:
             mend = "Install the package anew, with this Python's pip"
             if (place / "setup.py").exists():  # a clone; Python finds it before what is installed
                 mend = "There, run: pip install -e . Is it installed elsewhere? Leave that folder"
-            raise ImportError(f"micrograd_ext.{name} of {place} {fault}. {mend}")
+            raise ImportError(f"{PACKAGE}.{name} of {place} {fault}. {mend}")

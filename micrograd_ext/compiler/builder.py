@@ -45,7 +45,7 @@ class Builder:
         self.capacity = capacity
         self.binding = binding
         self.steps: list[Step] = []
-        self.adjusted: set[int] = set()  # the others' ids
+        self.adjusted: set[int] = set()  # ids of weights that training adjusts, once used
         self.scale, self.offset, self.scaled_by = 1.0, 0.0, ""  # of the inputs
         self.part = self.layers = ""
         self._largest = 0

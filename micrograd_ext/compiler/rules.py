@@ -178,8 +178,6 @@ def _relu(b: Builder, layer: ReLU, x: Array, activation: Any) -> tuple[Array, Pu
 def _leaky_relu(
     b: Builder, layer: LeakyReLU | ReLU, x: Array, activation: Any
 ) -> tuple[Array, Pullback]:
-    if x.ndim < 2:
-        raise NotLoweredError(f"{layer.name} has inputs that are single numbers")
     numbers = (layer.negative_slope, 0.0, 0.0)
     return _elementwise(b, "leaky_relu", x, b.buffer(x.shape[1:]), numbers=numbers)
 
@@ -196,8 +194,6 @@ def _activation(
     """function(x) in y, which may be x; done: a step has done that already."""
     if function is activations.linear:
         return x, lambda dy, wanted: dy
-    if x.ndim < 2:
-        raise NotLoweredError(f"{b.layers} has inputs that are single numbers")
     if function not in FUNCTIONS:
         name = getattr(function, "__name__", function)
         raise NotLoweredError(f"the activation {name} of {b.layers} has no step")
@@ -212,6 +208,9 @@ def _elementwise(
     done: bool = False,
     numbers: tuple[float, float, float] = (0, 0, 0),
 ) -> tuple[Array, Pullback]:
+    """function(x), number by number, in y, which may be x; done: a step has done that already."""
+    if x.ndim < 2:
+        raise NotLoweredError(f"{b.layers} has inputs that are single numbers")
     sizes = {
         "r": math.prod(x.shape[1:-1]),
         "units": x.shape[-1],
@@ -237,11 +236,8 @@ def _rescaling(b: Builder, layer: Rescaling, x: Array, activation: Any) -> tuple
     if not b.steps and (b.scale, b.offset) == (1.0, 0.0):  # as the batch is gathered
         b.scale, b.offset, b.scaled_by = float(layer.scale), float(layer.offset), layer.name
         return x, lambda dy, wanted: dy
-    if x.ndim < 2:
-        raise NotLoweredError(f"{layer.name} has inputs that are single numbers")
-    y = b.buffer(x.shape[1:])
     numbers = (float(layer.scale), float(layer.offset), 0.0)
-    return _elementwise(b, "affine", x, y, numbers=numbers)
+    return _elementwise(b, "affine", x, b.buffer(x.shape[1:]), numbers=numbers)
 
 
 @rule_for(Flatten)

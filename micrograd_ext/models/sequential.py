@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from os import PathLike
 from typing import Any
 
 from ..common.serialization import custom_object_scope, make, name_of, serialize
 from ..compiler.fusion import through
 from ..layers import InputLayer, Layer, add_class, deserialize
 from ..layers.base import Shape
-from ..saving import model_files
 from ..tensor import Tensor, TensorLike
 from ..training.data_adapter import by_class, examples_for
 from ..training.trainer import Trainer
@@ -215,7 +213,7 @@ class Sequential(Trainer):
         self._make_ready("stepper", examples)
         return ModelStepper(self, examples)
 
-    # ------------------------------------------------------------------ keeping
+    # ------------------------------------------------------------------ configuration
 
     def get_config(self) -> dict[str, Any]:
         """Name and layers, as JSON can hold them, without the weights; see `from_config`.
@@ -256,55 +254,6 @@ class Sequential(Trainer):
         """`get_config` as text; options go to `json.dumps`. See `model_from_json`."""
         config = {"class_name": name_of(type(self)), "config": self.get_config()}
         return json.dumps(config, **options)
-
-    def save(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
-        """Write the model into one file: layers, weights, and how it was compiled.
-
-        The optimizer's memory is in it, too: `models.load_model` returns a model that goes on
-        training where this one is. The file is a zip archive of JSON and of numpy's arrays, not
-        Keras's format, whatever its suffix; nothing in it is code. It takes the place of an earlier
-        one when it is complete, or not at all.
-
-        Args:
-            filepath: where to, e.g. 'lenet.keras'.
-            overwrite: whether it may take the place of an earlier one.
-
-        Raises:
-            FileExistsError: there is one, and overwrite is False.
-            OSError: it cannot be written.
-            TypeError: a layer, loss or metric of one's own cannot say how to make another one
-                like it: see `Layer.get_config`.
-
-        >>> import numpy as np
-        >>> import tempfile
-        >>> from micrograd_ext import layers, models
-        >>> model = Sequential([layers.Input((4,)), layers.Dense(2)])
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     model.save(f"{folder}/small.keras")
-        ...     again = models.load_model(f"{folder}/small.keras")
-        >>> x = np.ones((1, 4), np.float32)
-        >>> bool((again.predict(x) == model.predict(x)).all())
-        True
-        """
-        model_files.save(self, filepath, overwrite)
-
-    def save_weights(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
-        """Write the weights into a file, as `save` does the model.
-
-        numpy's `load` reads it as well: 'weights/conv2d/kernel', 'weights/conv2d_1/kernel', ...
-        """
-        model_files.save_weights(self, filepath, overwrite)
-
-    def load_weights(self, filepath: str | PathLike[str], skip_mismatch: bool = False) -> None:
-        """Take the weights from a file that `save_weights` or `save` of a like model wrote.
-
-        Args:
-            filepath: the file.
-            skip_mismatch: take those whose names and shapes are the model's, and warn of others.
-
-        Raises ValueError, and changes nothing, if the file is damaged or another model's.
-        """
-        model_files.load_weights(self, filepath, skip_mismatch)
 
     # ------------------------------------------------------------------ the parts of it
 

@@ -1,4 +1,4 @@
-"""What `compile` says of a model: its loss, metrics and optimizer, and what these come to."""
+"""A model as it is compiled and kept in files: its loss, metrics and optimizer."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..layers import Layer, Shape
 from ..losses import LossFunction, of_batch
 from ..metrics import Mean, Metric, MetricFunction, as_number
 from ..metrics import get as get_metric
+from ..saving import model_files
 from ..tensor import Array, Tensor
 
 MetricLike: TypeAlias = str | Metric | MetricFunction
@@ -94,12 +95,53 @@ class CompiledModel(Layer):
             )
 
     def save(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
-        """Write the model into a file."""
-        raise NotImplementedError(f"{type(self).__name__}.save")
+        """Write the model into one file: layers, weights, and how it was compiled.
+
+        The optimizer's memory is in it, too: `models.load_model` returns a model that goes on
+        training where this one is. The file is a zip archive of JSON and of numpy's arrays, not
+        Keras's format, whatever its suffix; nothing in it is code. It takes the place of an earlier
+        one when it is complete, or not at all.
+
+        Args:
+            filepath: where to, e.g. 'lenet.keras'.
+            overwrite: whether it may take the place of an earlier one.
+
+        Raises:
+            FileExistsError: there is one, and overwrite is False.
+            OSError: it cannot be written.
+            TypeError: a layer, loss or metric of one's own cannot say how to make another one
+                like it: see `Layer.get_config`.
+
+        >>> import numpy as np
+        >>> import tempfile
+        >>> from micrograd_ext import Sequential, layers, models
+        >>> model = Sequential([layers.Input((4,)), layers.Dense(2)])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/small.keras")
+        ...     again = models.load_model(f"{folder}/small.keras")
+        >>> x = np.ones((1, 4), np.float32)
+        >>> bool((again.predict(x) == model.predict(x)).all())
+        True
+        """
+        model_files.save(self, filepath, overwrite)
 
     def save_weights(self, filepath: str | PathLike[str], overwrite: bool = True) -> None:
-        """Write its weights into a file."""
-        raise NotImplementedError(f"{type(self).__name__}.save_weights")
+        """Write the weights into a file, as `save` does the model.
+
+        numpy's `load` reads it as well: 'weights/conv2d/kernel', 'weights/conv2d_1/kernel', ...
+        """
+        model_files.save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: str | PathLike[str], skip_mismatch: bool = False) -> None:
+        """Take the weights from a file that `save_weights` or `save` of a like model wrote.
+
+        Args:
+            filepath: the file.
+            skip_mismatch: take those whose names and shapes are the model's, and warn of others.
+
+        Raises ValueError, and changes nothing, if the file is damaged or another model's.
+        """
+        model_files.load_weights(self, filepath, skip_mismatch)
 
     def compile(
         self,

@@ -32,6 +32,9 @@ from .programs import Programs, make_program
 
 P = ParamSpec("P")
 R = TypeVar("R")
+D = TypeVar("D")
+
+BATCH_SIZE = 32  # where none is given, as in Keras
 
 
 def _contained(method: Callable[P, R]) -> Callable[P, R]:
@@ -146,9 +149,9 @@ class Trainer(CompiledModel):
         examples = examples_for(self, "fit", x, y, sample_weight)
         examples, held_out = split_validation(self, examples, validation_split, validation_data)
         examples = by_class("fit", examples, class_weight)
-        size = _batch_size("fit: batch_size", batch_size)
-        test_size = _batch_size("fit: validation_batch_size", validation_batch_size, size)
-        test_steps = _count_or_none("fit: validation_steps", validation_steps)
+        size = _count_or(BATCH_SIZE, "fit: batch_size", batch_size)
+        test_size = _count_or(size, "fit: validation_batch_size", validation_batch_size)
+        test_steps = _count_or(None, "fit: validation_steps", validation_steps)
         due = _due("fit: validation_freq", validation_freq)
         epochs = whole("fit: epochs", epochs)
         initial_epoch = whole("fit: initial_epoch", initial_epoch)
@@ -164,7 +167,7 @@ class Trainer(CompiledModel):
             )
         if not self.trainable_weights:
             warnings.warn(f"fit: {self.name} has no weights that training adjusts", stacklevel=3)
-        batch_steps = _count_or_none("fit: steps_per_epoch", steps_per_epoch)
+        batch_steps = _count_or(None, "fit: steps_per_epoch", steps_per_epoch)
         batches = EpochBatches(len(examples[0]), size, shuffle, batch_steps)
         given = _listed(callbacks)
         self.history = history = next((c for c in given if isinstance(c, History)), History())
@@ -200,8 +203,8 @@ class Trainer(CompiledModel):
         """
         self._need_loss("evaluate")
         examples = examples_for(self, "evaluate", x, y, sample_weight)
-        size = _batch_size("evaluate: batch_size", batch_size)
-        most = _count_or_none("evaluate: steps", steps)
+        size = _count_or(BATCH_SIZE, "evaluate: batch_size", batch_size)
+        most = _count_or(None, "evaluate: steps", steps)
         level = _verbosity("evaluate", verbose)
         self._make_ready("evaluate", examples)
         batches = batches_of(len(examples[0]), size, most)
@@ -274,8 +277,8 @@ class Trainer(CompiledModel):
             callbacks: `callbacks.Callback` objects, for `on_predict_begin` and so on.
         """
         examples = examples_for(self, "predict", x, labelled=False)
-        size = _batch_size("predict: batch_size", batch_size)
-        most = _count_or_none("predict: steps", steps)
+        size = _count_or(BATCH_SIZE, "predict: batch_size", batch_size)
+        most = _count_or(None, "predict: steps", steps)
         level = _verbosity("predict", verbose)
         told = _listed(callbacks)
         self._make_ready("predict", examples)
@@ -314,10 +317,6 @@ def _build_optimizer(optimizer: optimizers.Optimizer, model: CompiledModel) -> N
         optimizer.build(variables)
 
 
-def _batch_size(what: str, given: int | None, default: int = 32) -> int:
-    return default if given is None else positive(what, given)
-
-
 def _progress_bar(level: int) -> list[Callback]:
     return [ProgbarLogger()] if level else []
 
@@ -333,8 +332,9 @@ def _listed(callbacks: Callback | Sequence[Callback] | None) -> Sequence[Callbac
     return [callbacks] if isinstance(callbacks, Callback) else callbacks or ()
 
 
-def _count_or_none(what: str, value: int | None) -> int | None:
-    return None if value is None else positive(what, value)
+def _count_or(default: D, what: str, given: int | None) -> int | D:
+    """A number >= 1; the default if none is given."""
+    return default if given is None else positive(what, given)
 
 
 def _due(what: str, freq: int | Collection[int]) -> Callable[[int], bool]:
