@@ -65,9 +65,9 @@ class Program:
     def bind(self, x: Array, y: Array | None = None, weights: Array | None = None) -> None:
         """Take batches from these examples from now on; weights are the loss's business.
 
-        The model's weights are looked for where they are by then, now and before each run.
+        The model's weights are looked for where they are by then, before each run.
         """
-        if self.binding.variables or self.binding.stale:
+        if self.binding.variables:
             self._rebind()  # also what was put into the optimizer's slots meanwhile
         self._forward.feed(0, feedable(x), self._inputs, self._builder.scale, self._builder.offset)
         if self.labels is not None and y is not None:
