@@ -81,9 +81,9 @@ def side_by_side(compiler, force):
 
     def compile_one(source, output_dir, options):
         (compiled,) = compiler.object_filenames([source], output_dir=output_dir)
-        made_of = [source, __file__, *glob("csrc/*.h")]
+        made_of = [source, __file__, *glob("csrc/**/*.[hd]*", recursive=True)]
         if Path(source).name.startswith("isa_"):
-            made_of += glob("csrc/*.inl")
+            made_of += glob("csrc/*/*.inl")
         if force or newer_group(made_of, compiled):
             compile_several([source], output_dir=output_dir, **options)
         return compiled
@@ -158,20 +158,21 @@ def extension(name, *sources, bodies=()):
         f"micrograd_ext.{name}",
         sources=list(sources),
         include_dirs=["csrc"],
-        depends=["setup.py", *sorted([*glob("csrc/*.h", root_dir=HERE), *bodies])],
+        depends=["setup.py", *sorted([*glob("csrc/**/*.[hd]*", root_dir=HERE, recursive=True), *bodies])],
     )
 
 
-tape_c = str(Path("csrc", "tape.c"))
-kernels_c = [path for path in sorted(glob("csrc/*.c", root_dir=HERE)) if path != tape_c]
+ops_c = str(Path("csrc", "program", "ops.c"))
 kernels = extension(
     "kernels._kernels",
     "micrograd_ext/kernels/_kernels.pyx",
-    *kernels_c,
-    bodies=glob("csrc/*.inl", root_dir=HERE),
+    *sorted(glob("csrc/simd/*.c", root_dir=HERE)),
+    str(Path("csrc", "threads.c")),
+    ops_c,
+    bodies=glob("csrc/*/*.inl", root_dir=HERE),
 )
-tape = extension("scalar._tape", "micrograd_ext/scalar/_tape.pyx", tape_c)
-executor = extension("compiler._executor", "micrograd_ext/compiler/_executor.pyx")
+tape = extension("scalar._tape", "micrograd_ext/scalar/_tape.pyx", str(Path("csrc", "tape.c")))
+executor = extension("compiler._executor", "micrograd_ext/compiler/_executor.pyx", ops_c)
 engine = extension("engine", "micrograd_ext/engine.py")
 
 # A tree that may not be written, as one mounted into a container, is built beside it.

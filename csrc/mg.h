@@ -1,147 +1,134 @@
-/* The C kernels of micrograd_ext: what each computes, as the plain loop it equals.
+/* The C side of micrograd_ext: what Python calls, and what runs the steps of a program.
+
+   An op (kernels.def, steps.def) computes arrays from arrays. A step is one call of an op: its
+   operands, in one struct for all ops. The function that runs it is found by instruction set, type
+   and op. What Python calls is a step; a program is a list of them.
 
    Conventions: arrays are dense and row-major unless strides are given; images are NHWC and
-   convolution kernels HWIO; `restrict` outputs overlap no input; sizes and strides count elements.
-   Kernels never allocate: `scratch` is the caller's, 64-byte aligned, and as many elements long as
-   the kernel's *_scratch function says. Results are the same, bit for bit, for any `threads`.
+   convolution kernels HWIO; what an op writes overlaps none of what it reads, but where a row says
+   that it may; sizes and strides count elements. Nothing here allocates: `scratch` is the caller's.
+   Results are the same, bit for bit, for any number of threads.
 
-   Every instruction set provides every kernel, for float (f32) and double (f64), in one const table;
-   the bodies are written once (the .inl files) and compiled once per file isa_*.c. */
+   Bodies are written once (the .inl files) and compiled once per instruction set: simd/isa_*.c. */
 #ifndef MG_H
 #define MG_H
 #include <stddef.h>
 #include <stdint.h>
 
-/* conv2d: images (n, h, w, c), kernel (kh, kw, c, f), output (n, oh, ow, f). Pixel (i, j) of the
-   output looks at the window whose first pixel is (i*sh - top, j*sw - left); what lies outside
-   the image is zero. */
-typedef struct mg_conv2d {
+typedef enum mg_type { MG_F32, MG_F64, MG_U8, MG_I32, MG_I64 } mg_type;
+
+/* Images (n, h, w, c) seen through windows of kh x kw: the outputs are (n, oh, ow, f), where f is c
+   in pooling. Output (i, j) looks at the window whose first pixel is (i*sh - top, j*sw - left). What
+   lies outside the image is zero to a convolution, and never the largest. */
+typedef struct mg_windows {
     ptrdiff_t n, h, w, c;
     ptrdiff_t kh, kw, f;
     ptrdiff_t sh, sw;
     ptrdiff_t top, left;
     ptrdiff_t oh, ow;
-} mg_conv2d;
+} mg_windows;
 
-/* max_pool2d: images (n, h, w, c), windows of kh x kw, output (n, oh, ow, c). What lies outside
-   the image never wins. Every window holds at least one pixel of the image. */
-typedef struct mg_pool2d {
-    ptrdiff_t n, h, w, c;
-    ptrdiff_t kh, kw;
-    ptrdiff_t sh, sw;
-    ptrdiff_t top, left;
-    ptrdiff_t oh, ow;
-} mg_pool2d;
+/* Ops: MG_matmul and so on. */
+typedef enum mg_op {
+#define OP(name, room, operands) MG_##name,
+#include "ops.def"
+    MG_OPS
+} mg_op;
 
-#define MG_DECLARE_TABLE(X, real)                                                                 \
-    typedef struct mg_##X {                                                                       \
-        /* for i < m, j < n:                                                                      \
-               c[i*n + j] = bias[j] + sum over p < k of a[i*ars + p*acs] * b[p*brs + j*bcs]       \
-           or, with `relu`, max(that, 0), where NaN stays NaN. bias may be NULL. Of the same      \
-           strides, a row comes out the same, bit for bit, whatever other rows there are.         \
-           Strides may have any sign: a transposed matrix is one with its strides swapped. */     \
-        void (*matmul)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,                                     \
-                       const real *a, ptrdiff_t ars, ptrdiff_t acs,                               \
-                       const real *b, ptrdiff_t brs, ptrdiff_t bcs,                               \
-                       const real *bias, int relu, real *restrict c,                              \
-                       real *restrict scratch, int threads);                                      \
-        ptrdiff_t (*matmul_scratch)(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, int threads);          \
-                                                                                                  \
-        /* for j < n: y[j] = sum over i < m of x[i*n + j] */                                      \
-        void (*sum_rows)(ptrdiff_t m, ptrdiff_t n, const real *x, real *restrict y,               \
-                         real *restrict scratch, int threads);                                    \
-        ptrdiff_t (*sum_rows_scratch)(ptrdiff_t m, ptrdiff_t n);                                  \
-                                                                                                  \
-        /* y[b,i,j,o] = bias[o] + sum over u < kh, v < kw, q < c of                               \
-               x[b, i*sh - top + u, j*sw - left + v, q] * w[u,v,q,o]                              \
-           bias may be NULL. */                                                                   \
-        void (*conv2d)(const mg_conv2d *s, const real *x, const real *w, const real *bias,        \
-                       real *restrict y, real *restrict scratch, int threads);                    \
-        ptrdiff_t (*conv2d_scratch)(const mg_conv2d *s, int threads);                             \
-                                                                                                  \
-        /* dx[b,p,r,q] = sum over all i, j, u, v, o with i*sh - top + u = p, j*sw - left + v = r  \
-               of dy[b,i,j,o] * w[u,v,q,o]. Zeros are put around dy and between its pixels: where \
-           w is inf or NaN, so may be dx beyond the pixels that the loop reaches. */              \
-        void (*conv2d_dx)(const mg_conv2d *s, const real *dy, const real *w,                      \
-                          real *restrict dx, real *restrict scratch, int threads);                \
-        ptrdiff_t (*conv2d_dx_scratch)(const mg_conv2d *s, int threads);                          \
-                                                                                                  \
-        /* dw[u,v,q,o] = sum over b, i, j of                                                      \
-               x[b, i*sh - top + u, j*sw - left + v, q] * dy[b,i,j,o] */                          \
-        void (*conv2d_dw)(const mg_conv2d *s, const real *x, const real *dy,                      \
-                          real *restrict dw, real *restrict scratch, int threads);                \
-        ptrdiff_t (*conv2d_dw_scratch)(const mg_conv2d *s, int threads);                          \
-                                                                                                  \
-        /* y[b,i,j,q] = the largest x[b, i*sh - top + u, j*sw - left + v, q] over u < kh, v < kw; \
-           argmax = u*kw + v of it: of the first in row-major order when several are equal, of    \
-           the first NaN when there is one. */                                                    \
-        void (*max_pool2d)(const mg_pool2d *s, const real *x, real *restrict y,                   \
-                           int32_t *restrict argmax, int threads);                                \
-                                                                                                  \
-        /* dx = 0; then dx[b, i*sh - top + u, j*sw - left + v, q] += dy[b,i,j,q], where           \
-           u*kw + v = argmax[b,i,j,q]. An argmax outside the window or the image sends nothing. */ \
-        void (*max_pool2d_dx)(const mg_pool2d *s, const real *dy, const int32_t *argmax,          \
-                              real *restrict dx, int threads);                                    \
-                                                                                                  \
-        /* conv2d, relu and max_pool2d by windows of ph x pw side by side, in one:                \
-               y[b,i,j,o] = the largest of 0 and z[b, i*ph + u, j*pw + v, o] over u < ph, v < pw  \
-           for i < oh/ph, j < ow/pw, where z is conv2d's output; argmax = u*pw + v of it, as in   \
-           max_pool2d; 255 where y = 0: nothing to send back. ph*pw <= 255. In f32 the z of a     \
-           3x3 kernel and 2x2 windows may be rounded otherwise than conv2d's: winograd.inl. */    \
-        void (*conv2d_relu_pool)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, const real *x,   \
-                                 const real *w, const real *bias, real *restrict y,               \
-                                 uint8_t *restrict argmax, real *restrict scratch, int threads);  \
-        ptrdiff_t (*conv2d_relu_pool_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,     \
-                                              int threads);                                       \
-                                                                                                  \
-        /* conv2d_dx of dz, where dz = 0 but for dz[b, i*ph + u, j*pw + v, o] = dy[b,i,j,o] with  \
-           u*pw + v = argmax[b,i,j,o] < ph*pw. Images of fewer than 2**31 pixels. */              \
-        void (*conv2d_relu_pool_dx)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,               \
-                                    const real *dy, const uint8_t *argmax, const real *w,         \
-                                    real *restrict dx, real *restrict scratch, int threads);      \
-        ptrdiff_t (*conv2d_relu_pool_dx_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,  \
-                                                 int threads);                                    \
-                                                                                                  \
-        /* conv2d_dw of the same dz, and db[o] = sum over b, i, j of dz[b,i,j,o]; db may be NULL */ \
-        void (*conv2d_relu_pool_dw)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,               \
-                                    const real *x, const real *dy, const uint8_t *argmax,         \
-                                    real *restrict dw, real *restrict db,                         \
-                                    real *restrict scratch, int threads);                         \
-        ptrdiff_t (*conv2d_relu_pool_dw_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw,  \
-                                                 int threads);                                    \
-                                                                                                  \
-        /* y[i] = max(x[i], 0) for i < n; NaN stays NaN. y may be x. */                            \
-        void (*relu)(ptrdiff_t n, const real *x, real *y, int threads);                           \
-                                                                                                  \
-        /* dx[i] = y[i] <= 0 ? 0 : dy[i], where y is relu's input or its output. dx may be dy. */ \
-        void (*relu_dx)(ptrdiff_t n, const real *dy, const real *y, real *dx,                     \
-                        int threads);                                                             \
-                                                                                                  \
-        /* for i < n: m[i] += (dx[i] - m[i]) * (1 - beta_1);                                      \
-                      v[i] += (dx[i] * dx[i] - v[i]) * (1 - beta_2);                              \
-                      x[i] -= rate * m[i] / (sqrt(v[i]) + epsilon) */                             \
-        void (*adam)(ptrdiff_t n, real *restrict x, const real *dx, real *restrict m,             \
-                     real *restrict v, double rate, double beta_1, double beta_2,                 \
-                     double epsilon, int threads);                                                \
-    } mg_##X;
+/* Functions of the op `activation`: MG_FUNCTION_tanh and so on. */
+typedef enum mg_function {
+#define FUNCTION(name, forward, backward) MG_FUNCTION_##name,
+#include "functions.def"
+    MG_FUNCTIONS
+} mg_function;
 
-MG_DECLARE_TABLE(f32, float)
-MG_DECLARE_TABLE(f64, double)
+/* One call of an op. Which operands an op has is in its row; the others are 0. */
+typedef struct mg_step {
+    int op;                        /* an mg_op */
+    int type;                      /* an mg_type: of all arrays but argmax */
+    void *x, *y, *w, *bias, *dx, *dy, *dw, *db, *m, *v, *labels, *loss, *argmax;
+    ptrdiff_t rows, k, units;      /* `rows`: of an example; a batch has n * rows */
+    ptrdiff_t x_row, x_col, w_row, w_col;      /* strides: from row to row, column to column */
+    mg_windows windows;            /* its n is the run's */
+    ptrdiff_t ph, pw;              /* of pooling fused with a convolution */
+    int relu, from_logits, nesterov, function;
+    double negative_slope, scale, offset;
+    double momentum, beta_1, beta_2, epsilon;
+} mg_step;
 
-#include "program.h"
+/* What the steps of one run share. */
+typedef struct mg_run {
+    ptrdiff_t n;            /* examples */
+    int threads;
+    double rate;            /* of the steps that update weights */
+    void *scratch;          /* 64-byte aligned, of as many bytes as mg_scratch says */
+    double loss, correct;   /* totals, to which steps add: losses; examples with the right class */
+} mg_run;
 
-typedef struct mg_isa {
+/* Run the steps one after the other. */
+typedef struct mg_isa mg_isa;
+void mg_run_steps(const mg_isa *isa, const mg_step *steps, ptrdiff_t count, mg_run *run);
+
+/* How many bytes of scratch the steps take for n examples: as many as the greediest of them. */
+ptrdiff_t mg_scratch(const mg_isa *isa, const mg_step *steps, ptrdiff_t count, ptrdiff_t n, int threads);
+
+/* ---- what ops there are, for who fills in steps */
+
+typedef enum mg_kind { MG_ARRAY, MG_SIZE, MG_FLAG, MG_NUMBER, MG_CONV, MG_POOL, MG_WINDOW,
+                       MG_FUNCTION } mg_kind;
+
+typedef struct mg_operand {
+    const char *name;       /* NULL behind the last one */
+    mg_kind kind;
+    size_t offset;          /* where it is in mg_step; of windows: 0 */
+    int needed;             /* or may be left out, as 0 or NULL */
+    int type;               /* of an array: -1 is the step's */
+    int written;            /* of an array */
+} mg_operand;
+
+typedef struct mg_op_row {
     const char *name;
-    mg_f32 f32;
-    mg_f64 f64;
-    mg_program program;
-} mg_isa;
+    const mg_operand *operands;
+    /* how many numbers each operand that is an array has for n examples: a double holds any product */
+    void (*sizes)(const mg_step *step, double n, double *sizes);
+} mg_op_row;
+
+extern const mg_op_row mg_ops[MG_OPS];
+extern const char *const mg_functions[MG_FUNCTIONS];
+enum { MG_MOST_OPERANDS = 16 }; /* of an op */
+
+/* ---- batches: `size` numbers an example, at `from`, `stride` bytes apart from example to example
+   and `itemsize` bytes each, become floats: number * scale + offset. */
+typedef struct mg_feed {
+    const char *from;
+    mg_type type;           /* MG_F32, MG_F64 or MG_U8 */
+    ptrdiff_t size, stride, itemsize;
+    float scale, offset;
+    float *to;
+} mg_feed;
+
+/* to[i] = from[order[i]] for i < n; order may be NULL: from[first + i] */
+typedef void mg_feeder(const mg_feed *feed, const int64_t *order, ptrdiff_t first, ptrdiff_t n,
+                       int threads);
+
+/* ---- instruction sets */
+
+typedef struct mg_kernel {
+    void (*run)(const mg_step *step, mg_run *run);  /* NULL: not for this type */
+    ptrdiff_t (*room)(const mg_step *step, ptrdiff_t n, int threads); /* numbers of scratch */
+} mg_kernel;
+
+struct mg_isa {
+    const char *name;
+    mg_kernel kernels[2][MG_OPS]; /* for MG_F32 and MG_F64 */
+    mg_feeder *feed;
+};
 
 /* The instruction sets this build has and this CPU and operating system can run, best first;
    NULL from the end of the list on. The last one is always "baseline". */
 const mg_isa *mg_isa_at(int index);
 
-/* The compiler that built the kernels, e.g. "gcc 12.2.0". */
+/* The compiler that built this, e.g. "gcc 12.2.0". */
 const char *mg_compiler(void);
 
 #endif

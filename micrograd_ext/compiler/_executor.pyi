@@ -19,7 +19,7 @@ class Executor:
         n: int,
         order: Array | None = None,
         rate: float = 0.0,
-        numbers: tuple[float, float, float] | None = None,
+        hyperparameters: dict[str, float] | None = None,
     ) -> None: ...
     def reset(self) -> None: ...
     @property

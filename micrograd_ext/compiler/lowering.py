@@ -148,11 +148,11 @@ def _is_cross_entropy(loss: Any, softmax: bool) -> bool:
 
 
 def _adam(b: Builder, how: optimizers.Adam, common: dict[str, Any], slots: list[Array]) -> None:
-    b.emit("adam", 0, **common, m=slots[0], v=slots[1], numbers=how.numbers())
+    b.emit("adam", 0, **common, m=slots[0], v=slots[1], **how.hyperparameters())
 
 
 def _sgd(b: Builder, how: optimizers.SGD, common: dict[str, Any], slots: list[Array]) -> None:
-    b.emit("sgd", 0, **common, v=slots[0] if slots else None, numbers=how.numbers())
+    b.emit("sgd", 0, **common, v=slots[0] if slots else None, **how.hyperparameters())
 
 
 #: How an optimizer's update becomes a step, by its type.

@@ -13,8 +13,8 @@ from .step import UPDATES, shape_text
 
 __all__ = ["NO_UPDATE", "Program", "Update", "feedable"]
 
-#: The rate of an optimizer's step, and the numbers of its formula.
-Update: TypeAlias = tuple[float, tuple[float, float, float] | None]
+#: The rate of an optimizer's step, and its hyperparameters by name.
+Update: TypeAlias = tuple[float, dict[str, float] | None]
 NO_UPDATE: Update = (0.0, None)
 
 

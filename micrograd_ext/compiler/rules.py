@@ -74,8 +74,8 @@ def _dense(b: Builder, layer: Dense, x: Array, activation: Any) -> tuple[Array, 
     layer.compute_output_shape(x.shape)  # may object
     own = b.weights_of(layer)
     k, units = own.w.shape
-    sizes = {"r": math.prod(x.shape[1:-1]), "k": k, "units": units}
-    flops = 2.0 * sizes["r"] * k * units
+    sizes = {"rows": math.prod(x.shape[1:-1]), "k": k, "units": units}
+    flops = 2.0 * sizes["rows"] * k * units
     y, relu = b.buffer((*x.shape[1:-1], units)), activation is RELU
     b.emit("dense", flops, x=x, w=own.w, bias=own.bias, y=y, relu=relu, **sizes)
     return _activated(b, y, activation, _gradients(b, "dense", flops, x, own, **sizes))
@@ -178,8 +178,8 @@ def _relu(b: Builder, layer: ReLU, x: Array, activation: Any) -> tuple[Array, Pu
 def _leaky_relu(
     b: Builder, layer: LeakyReLU | ReLU, x: Array, activation: Any
 ) -> tuple[Array, Pullback]:
-    numbers = (layer.negative_slope, 0.0, 0.0)
-    return _elementwise(b, "leaky_relu", x, b.buffer(x.shape[1:]), numbers=numbers)
+    slope = float(layer.negative_slope)
+    return _elementwise(b, "leaky_relu", x, b.buffer(x.shape[1:]), negative_slope=slope)
 
 
 def _activated(b: Builder, y: Array, activation: Any, pullback: Pullback) -> tuple[Array, Pullback]:
@@ -197,7 +197,7 @@ def _activation(
     if function not in FUNCTIONS:
         name = getattr(function, "__name__", function)
         raise NotLoweredError(f"the activation {name} of {b.layers} has no step")
-    return _elementwise(b, FUNCTIONS[function], x, y, done, numbers=(LEAKY_RELU_SLOPE, 0, 0))
+    return _elementwise(b, FUNCTIONS[function], x, y, done, negative_slope=LEAKY_RELU_SLOPE)
 
 
 def _elementwise(
@@ -206,23 +206,19 @@ def _elementwise(
     x: Array,
     y: Array,
     done: bool = False,
-    numbers: tuple[float, float, float] = (0, 0, 0),
+    **constants: float,
 ) -> tuple[Array, Pullback]:
     """function(x), number by number, in y, which may be x; done: a step has done that already."""
     if x.ndim < 2:
         raise NotLoweredError(f"{b.layers} has inputs that are single numbers")
-    sizes = {
-        "r": math.prod(x.shape[1:-1]),
-        "units": x.shape[-1],
-        "function": function,
-        "numbers": numbers,
-    }
+    sizes = {"rows": math.prod(x.shape[1:-1]), "units": x.shape[-1]}
+    how = {"function": function, **constants, **sizes}
     if not done:
-        b.emit("activation", 0, x=x, y=y, **sizes)
+        b.emit("activation", 0, x=x, y=y, **how)
 
     def pullback(dy: Array, wanted: bool) -> Array:
         if wanted:
-            b.emit("activation_dx", 0, dy=dy, y=y, dx=dy, **sizes)
+            b.emit("activation_dx", 0, dy=dy, y=y, dx=dy, **how)
         return dy
 
     return y, pullback
@@ -236,8 +232,8 @@ def _rescaling(b: Builder, layer: Rescaling, x: Array, activation: Any) -> tuple
     if not b.steps and (b.scale, b.offset) == (1.0, 0.0):  # as the batch is gathered
         b.scale, b.offset, b.scaled_by = float(layer.scale), float(layer.offset), layer.name
         return x, lambda dy, wanted: dy
-    numbers = (float(layer.scale), float(layer.offset), 0.0)
-    return _elementwise(b, "affine", x, b.buffer(x.shape[1:]), numbers=numbers)
+    scale, offset = float(layer.scale), float(layer.offset)
+    return _elementwise(b, "affine", x, b.buffer(x.shape[1:]), scale=scale, offset=offset)
 
 
 @rule_for(Flatten)

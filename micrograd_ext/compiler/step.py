@@ -18,7 +18,7 @@ UPDATES = ("adam", "sgd")
 
 
 class Step(NamedTuple):
-    """One kernel call: what `csrc/program.h` calls the op and its operands, and what it is for."""
+    """One kernel call: an op and its operands, as `csrc/kernels.def` and `csrc/steps.def` list them, and what it is for."""
 
     op: str
     operands: dict[str, Any]

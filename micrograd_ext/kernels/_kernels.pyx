@@ -16,19 +16,19 @@ Every function takes two keywords more:
 import os
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
+from libc.string cimport memset
 
 import numpy as np
 
-cdef object ndarray = np.ndarray, empty = np.empty
-cdef object FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64), UINT8 = np.dtype(np.uint8)
+cdef object ndarray = np.ndarray, empty = np.empty, zeros = np.zeros
+cdef object FLOAT32 = np.dtype(np.float32), FLOAT64 = np.dtype(np.float64)
+cdef object UINT8 = np.dtype(np.uint8), INT32 = np.dtype(np.int32)
+cdef tuple DTYPES = (FLOAT32, FLOAT64, UINT8, INT32, np.dtype(np.int64))  # in the order of mg_type
+cdef dict OPS = {mg_ops[op].name.decode(): op for op in range(MG_OPS)}
 cdef Py_ssize_t LARGEST = 2**31 - 1  # a stride or a window's side
-cdef int ANY = -1
+cdef str OUTPUT = "the shape of the output"
 cdef int num_threads = 1
 cdef const mg_isa *default_isa = NULL
-
-ctypedef fused real:
-    float
-    double
 
 
 # ---------------------------------------------------------------------------- what to run on
@@ -90,134 +90,65 @@ def config() -> dict:
     }
 
 
-# ---------------------------------------------------------------------------- checks
+# ---------------------------------------------------------------------------- arrays
 
-cdef Py_ssize_t count(str name, value, Py_ssize_t largest) except -1:
-    """A whole number from 1 to `largest`."""
-    if type(value) is int and 1 <= value <= largest:
-        return value
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name}: expected a whole number, got {value!r}")
-    value = value.__index__()
-    if not 1 <= value <= largest:
-        raise ValueError(f"{name}: expected a number from 1 to {largest}, got {value}")
-    return value
+cdef int look(const char *op, str name, x, int ndim, int type_, bint dense, bint written,
+              view *to) except -1:
+    """Look at an array's numbers, if they are as C wants them, else say what is wrong.
 
-
-cdef tuple pair(str name, value):
-    """Two numbers >= 1 from one number or a sequence of two."""
-    if isinstance(value, (tuple, list)):
-        if len(value) != 2:
-            raise ValueError(f"{name}: expected a number or two (height, width), got {value!r}")
-        return count(name, value[0], LARGEST), count(name, value[1], LARGEST)
-    one = count(name, value, LARGEST)
-    return one, one
-
-
-cdef int array(str name, x, int ndim, bint contiguous=True) except -1:
-    """An aligned, native float32 or float64 ndarray of `ndim` dimensions, or of ANY number."""
-    if not isinstance(x, ndarray):
-        raise TypeError(f"{name}: expected a numpy array, got {type(x).__name__}")
-    dtype = x.dtype
-    if dtype is not FLOAT32 and dtype is not FLOAT64 and dtype != FLOAT32 and dtype != FLOAT64:
-        raise TypeError(f"{name}: expected float32 or float64 (native byte order), got {x.dtype}")
-    if ndim != ANY and x.ndim != ndim:
-        raise ValueError(f"{name}: expected {ndim} dimensions, got shape {x.shape}")
-    if contiguous and not x.flags.c_contiguous:
-        raise ValueError(f"{name}: expected a C-contiguous array, got strides {x.strides}; "
-                         "numpy.ascontiguousarray makes one")
-    if not x.flags.aligned:
-        raise ValueError(f"{name}: expected an aligned array; numpy.require(x, requirements='A') "
-                         "makes one")
-    return 0
-
-
-cdef int same_dtype(str name, x, str other, y) except -1:
-    if x.dtype != y.dtype:
-        raise TypeError(f"{name} is {x.dtype} but {other} is {y.dtype}: expected the same for both")
-    return 0
-
-
-cdef tuple shape4(str name, value):
-    """Four numbers: the first may be 0 (an empty batch), the others are >= 1."""
-    if not isinstance(value, (tuple, list)) or len(value) != 4:
-        raise ValueError(f"{name}: expected four sizes, got {value!r}")
-    if hasattr(value[0], "__index__") and value[0].__index__() == 0:
-        return 0, *shape4(name, (1, *value[1:]))[1:]
-    return tuple([count(name, size, LARGEST) for size in value])
-
-
-cdef tuple along(str name, str what, Py_ssize_t size, Py_ssize_t window, Py_ssize_t stride, padding):
-    """(number of windows, padding before the first) along one axis, as Keras and TensorFlow do it."""
-    if padding == "valid":
-        if window > size:
-            raise ValueError(f"{name}: {what} of {window} does not fit images of {size} "
-                             "with padding 'valid'")
-        return (size - window) // stride + 1, 0
-    if padding == "same":
-        windows = (size + stride - 1) // stride
-        return windows, max((windows - 1) * stride + window - size, 0) // 2
-    raise ValueError(f"{name}: padding: expected 'valid' or 'same', got {padding!r}")
-
-
-cdef mg_conv2d conv2d_shape(str name, tuple images, tuple kernel, strides, padding) except *:
-    cdef mg_conv2d s
-    if 0 in kernel:
-        raise ValueError(f"{name}: kernel: expected no empty axis, got shape {kernel}")
-    if 0 in images[1:]:
-        raise ValueError(f"{name}: images: expected no empty axis but the first, got shape {images}")
-    if images[3] != kernel[2]:
-        raise ValueError(f"{name}: kernel expects {kernel[2]} input channels (axis 2 of {kernel}), "
-                         f"got images of shape {images}")
-    s.n, s.h, s.w, s.c = images
-    s.kh, s.kw, _, s.f = kernel
-    s.sh, s.sw = pair(f"{name}: strides", strides)
-    s.oh, s.top = along(name, "kernel height", s.h, s.kh, s.sh, padding)
-    s.ow, s.left = along(name, "kernel width", s.w, s.kw, s.sw, padding)
-    return s
-
-
-cdef mg_pool2d pool2d_shape(str name, tuple images, pool_size, strides, padding) except *:
-    cdef mg_pool2d s
-    if 0 in images[1:]:
-        raise ValueError(f"{name}: images: expected no empty axis but the first, got shape {images}")
-    s.n, s.h, s.w, s.c = images
-    s.kh, s.kw = pair(f"{name}: pool_size", pool_size)
-    if s.kh * s.kw > LARGEST:
-        raise ValueError(f"{name}: pool_size: expected at most {LARGEST} pixels, got {pool_size}")
-    s.sh, s.sw = (s.kh, s.kw) if strides is None else pair(f"{name}: strides", strides)
-    s.oh, s.top = along(name, "pool_size height", s.h, s.kh, s.sh, padding)
-    s.ow, s.left = along(name, "pool_size width", s.w, s.kw, s.sw, padding)
-    return s
-
-
-cdef struct matrix:  # what C wants to know of one; steps count elements
-    void *data
-    Py_ssize_t rows, cols, row_step, col_step
-    Py_ssize_t itemsize
-
-
-cdef int look(str name, x, matrix *to) except -1:
-    """Look at a matrix with any strides: what `array` checks, and what C wants to know.
-
+    op, name: what errors begin with. ndim: how many dimensions are expected, or ANY. type_: which of
+    mg_type, or ANY of float32 and float64. dense: C-contiguous; else a matrix with any strides.
     Through the buffer, which takes a tenth of the time that attributes and memoryviews take. It is
     given back at once: whoever calls holds x, and with it its memory.
     """
     cdef Py_buffer seen
-    cdef bint good = type(x) is ndarray and (x.dtype is FLOAT32 or x.dtype is FLOAT64)
+    cdef Py_ssize_t expected, axis
+    cdef bint good
+    if type(x) is not ndarray and not isinstance(x, ndarray):
+        raise TypeError(f"{op.decode()}: {name}: expected a numpy array, got {type(x).__name__}")
+    dtype = x.dtype
+    if dtype is FLOAT32:
+        to.type = MG_F32
+    elif dtype is FLOAT64:
+        to.type = MG_F64
+    elif dtype in DTYPES:
+        to.type = DTYPES.index(dtype)
+    else:
+        to.type = ANY
+    good = to.type == type_ if type_ != ANY else to.type == MG_F32 or to.type == MG_F64
     if not good:
-        array(name, x, 2, False)
+        kinds = "float32 or float64" if type_ == ANY else DTYPES[type_]
+        raise TypeError(f"{op.decode()}: {name}: expected {kinds} (native byte order), got {dtype}")
     PyObject_GetBuffer(x, &seen, PyBUF_STRIDES)
-    to.data, to.itemsize = seen.buf, seen.itemsize
-    good = seen.ndim == 2 and <size_t>seen.buf % <size_t>seen.itemsize == 0
-    if good:
-        to.rows, to.cols = seen.shape[0], seen.shape[1]
-        good = seen.strides[0] % seen.itemsize == 0 and seen.strides[1] % seen.itemsize == 0
-        to.row_step, to.col_step = seen.strides[0] // seen.itemsize, seen.strides[1] // seen.itemsize
+    to.data, to.itemsize, to.count = seen.buf, seen.itemsize, seen.len // seen.itemsize
+    good = (ndim == ANY or seen.ndim == ndim) and <size_t>seen.buf % <size_t>seen.itemsize == 0
+    good = good and not (written and seen.readonly)
+    if good and dense:
+        expected = seen.itemsize
+        for axis in range(seen.ndim - 1, -1, -1):
+            if seen.shape[axis] != 1 and seen.strides[axis] != expected and seen.len:
+                good = False
+            expected *= seen.shape[axis]
+    for axis in range(min(seen.ndim, 2)):
+        to.shape[axis], to.strides[axis] = seen.shape[axis], seen.strides[axis] // seen.itemsize
+        good = good and (dense or seen.strides[axis] % seen.itemsize == 0)
     PyBuffer_Release(&seen)
     if not good:
-        array(name, x, 2, False)
+        complain(f"{op.decode()}: {name}", x, ndim, dense, written)
     return 0
+
+
+cdef int complain(str name, x, int ndim, bint dense, bint written) except -1:
+    """Say what is wrong with an array of the right type."""
+    if ndim != ANY and x.ndim != ndim:
+        raise ValueError(f"{name}: expected {ndim} dimensions, got shape {x.shape}")
+    if dense and not x.flags.c_contiguous:
+        raise ValueError(f"{name}: expected a C-contiguous array, got strides {x.strides}; "
+                         "numpy.ascontiguousarray makes one")
+    if written and not x.flags.writeable:
+        raise ValueError(f"{name}: expected an array that may be written to")
+    raise ValueError(f"{name}: expected an aligned array; numpy.require(x, requirements='A') "
+                     "makes one")
 
 
 cdef object spare = empty(0, UINT8)  # the last scratch: memory that is new to the process is slow
@@ -253,6 +184,219 @@ cdef int give_back(scratch) except -1:
     return 0
 
 
+# ---------------------------------------------------------------------------- windows
+
+cdef Py_ssize_t count(str name, value, Py_ssize_t largest) except -1:
+    """A whole number from 1 to `largest`."""
+    if type(value) is int and 1 <= value <= largest:
+        return value
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name}: expected a whole number, got {value!r}")
+    value = value.__index__()
+    if not 1 <= value <= largest:
+        raise ValueError(f"{name}: expected a number from 1 to {largest}, got {value}")
+    return value
+
+
+cdef tuple pair(str name, value):
+    """Two numbers >= 1 from one number or a sequence of two."""
+    if isinstance(value, (tuple, list)):
+        if len(value) != 2:
+            raise ValueError(f"{name}: expected a number or two (height, width), got {value!r}")
+        return count(name, value[0], LARGEST), count(name, value[1], LARGEST)
+    one = count(name, value, LARGEST)
+    return one, one
+
+
+cdef tuple along(str name, str what, Py_ssize_t size, Py_ssize_t window, Py_ssize_t stride, padding):
+    """(number of windows, padding before the first) along one axis, as Keras and TensorFlow do it."""
+    if padding == "valid":
+        if window > size:
+            raise ValueError(f"{name}: {what} of {window} does not fit images of {size} "
+                             "with padding 'valid'")
+        return (size - window) // stride + 1, 0
+    if padding == "same":
+        windows = (size + stride - 1) // stride
+        return windows, max((windows - 1) * stride + window - size, 0) // 2
+    raise ValueError(f"{name}: padding: expected 'valid' or 'same', got {padding!r}")
+
+
+cdef int set_images(mg_windows *w, str op, tuple images) except -1:
+    if 0 in images[1:]:
+        raise ValueError(f"{op}: images: expected no empty axis but the first, got shape {images}")
+    w.n, w.h, w.w, w.c = images
+    return 0
+
+
+cdef int set_conv(mg_step *s, str op, tuple images, tuple kernel, strides, padding) except -1:
+    """Set the windows of a convolution of such images by such a kernel."""
+    cdef mg_windows *w = &s.windows
+    if 0 in kernel:
+        raise ValueError(f"{op}: kernel: expected no empty axis, got shape {kernel}")
+    set_images(w, op, images)
+    if images[3] != kernel[2]:
+        raise ValueError(f"{op}: kernel expects {kernel[2]} input channels (axis 2 of {kernel}), "
+                         f"got images of shape {images}")
+    w.kh, w.kw, _, w.f = kernel
+    w.sh, w.sw = pair(f"{op}: strides", strides)
+    w.oh, w.top = along(op, "kernel height", w.h, w.kh, w.sh, padding)
+    w.ow, w.left = along(op, "kernel width", w.w, w.kw, w.sw, padding)
+    return 0
+
+
+cdef int set_pool(mg_step *s, str op, tuple images, pool_size, strides, padding) except -1:
+    """Set the windows that pooling looks at."""
+    cdef mg_windows *w = &s.windows
+    set_images(w, op, images)
+    w.f = w.c
+    w.kh, w.kw = pair(f"{op}: pool_size", pool_size)
+    if w.kh * w.kw > LARGEST:
+        raise ValueError(f"{op}: pool_size: expected at most {LARGEST} pixels, got {pool_size}")
+    w.sh, w.sw = (w.kh, w.kw) if strides is None else pair(f"{op}: strides", strides)
+    w.oh, w.top = along(op, "pool_size height", w.h, w.kh, w.sh, padding)
+    w.ow, w.left = along(op, "pool_size width", w.w, w.kw, w.sw, padding)
+    return 0
+
+
+cdef int set_window(mg_step *s, str op, pool_size) except -1:
+    """Set how a convolution, whose windows are set, is pooled."""
+    cdef mg_windows *w = &s.windows
+    s.ph, s.pw = pair(f"{op}: pool_size", pool_size)
+    if s.ph * s.pw > 255:
+        raise ValueError(f"{op}: pool_size: expected at most 255 pixels, got {pool_size}")
+    if s.ph > w.oh or s.pw > w.ow:
+        raise ValueError(f"{op}: pool_size: a window of {s.ph} x {s.pw} does not fit into the "
+                         f"convolution's output of {w.oh} x {w.ow}")
+    if ((w.oh - 1) * w.sh + w.kh) * ((w.ow - 1) * w.sw + w.kw) > LARGEST:
+        raise ValueError(f"{op}: images: expected fewer than 2**31 pixels each, "
+                         f"got {(w.n, w.h, w.w, w.c)}")
+    return 0
+
+
+# ---------------------------------------------------------------------------- a call
+
+cdef struct call:
+    mg_step step
+    const mg_isa *isa
+    int threads
+    Py_ssize_t n  # examples
+    bint empty  # an array that was taken has no numbers
+    void *first  # the name of the first array, a str
+
+
+cdef int begin(call *c, str op, isa, threads) except -1:
+    """A call of that op, whose arrays are then taken and made."""
+    memset(c, 0, sizeof(call))
+    c.step.op, c.step.type = OPS[op], ANY
+    c.step.ph = c.step.pw = 1
+    c.isa, c.threads = find_isa(isa), find_threads(threads)
+    return 0
+
+
+cdef str op_of(const call *c):
+    return mg_ops[c.step.op].name.decode()
+
+
+cdef int take(call *c, void **to, str name, x, int ndim, view *seen=NULL, bint dense=True,
+              bint written=False) except -1:
+    """Let an operand be an array of the caller's, of the same type as the first one."""
+    cdef view own
+    if seen == NULL:
+        seen = &own
+    look(mg_ops[c.step.op].name, name, x, ndim, ANY, dense, written, seen)
+    if c.step.type == ANY:
+        c.step.type, c.first = seen.type, <void *>name
+    elif c.step.type != seen.type:
+        raise TypeError(f"{op_of(c)}: {<str>c.first} is {DTYPES[c.step.type]} but {name} is {x.dtype}: "
+                        "expected the same for both")
+    c.empty = c.empty or seen.count == 0
+    to[0] = seen.data
+    return 0
+
+
+cdef int take_bias(call *c, bias) except -1:
+    cdef mg_windows *w = &c.step.windows
+    cdef view seen
+    if bias is None:
+        return 0
+    take(c, &c.step.bias, "bias", bias, 1, &seen)
+    if seen.count != w.f:
+        raise ValueError(f"{op_of(c)}: bias: expected shape ({w.f},) for a kernel of shape "
+                         f"{(w.kh, w.kw, w.c, w.f)}, got {bias.shape}")
+    return 0
+
+
+cdef int take_argmax(call *c, argmax, int type_, tuple shape) except -1:
+    cdef view seen
+    look(mg_ops[c.step.op].name, "argmax", argmax, ANY, type_, True, False, &seen)
+    check_shape(c, "argmax", argmax, shape, "the shape of dy")
+    c.step.argmax = seen.data
+    return 0
+
+
+cdef int check_shape(call *c, str name, x, tuple shape, str what) except -1:
+    if x.shape != shape:
+        raise ValueError(f"{op_of(c)}: {name}: expected {what} {shape}, got {x.shape}")
+    return 0
+
+
+cdef tuple shape4(call *c, str name, value):
+    """Four numbers: the first may be 0 (an empty batch), the others are >= 1."""
+    if not isinstance(value, (tuple, list)) or len(value) != 4:
+        raise ValueError(f"{op_of(c)}: {name}: expected four sizes, got {value!r}")
+    if hasattr(value[0], "__index__") and value[0].__index__() == 0:
+        return 0, *shape4(c, name, (1, *value[1:]))[1:]
+    return tuple([count(f"{op_of(c)}: {name}", size, LARGEST) for size in value])
+
+
+cdef int look_through(call *c, tuple images, tuple kernel, strides, padding) except -1:
+    set_conv(&c.step, op_of(c), images, kernel, strides, padding)
+    c.n = c.step.windows.n
+    return 0
+
+
+cdef int pool_windows(call *c, tuple images, pool_size, strides, padding) except -1:
+    set_pool(&c.step, op_of(c), images, pool_size, strides, padding)
+    c.n = c.step.windows.n
+    return 0
+
+
+cdef int fuse_pooling(call *c, pool_size) except -1:
+    set_window(&c.step, op_of(c), pool_size)
+    return 0
+
+
+cdef tuple outputs(const call *c):
+    """The shape of what comes out of the windows, pooled or not."""
+    cdef const mg_windows *w = &c.step.windows
+    return w.n, w.oh // c.step.ph, w.ow // c.step.pw, w.f
+
+
+cdef object make(call *c, void **to, tuple shape, dtype=None):
+    """A new array for an operand that the call writes. What adds up nothing at all is 0."""
+    cdef Py_buffer seen
+    if dtype is None:
+        dtype = FLOAT32 if c.step.type == MG_F32 else FLOAT64
+    out = zeros(shape, dtype) if c.empty else empty(shape, dtype)
+    PyObject_GetBuffer(out, &seen, PyBUF_STRIDES)
+    to[0] = seen.buf
+    PyBuffer_Release(&seen)
+    return out
+
+
+cdef int run(call *c, double rate=0.0) except -1:
+    """Run it, unless an array that was taken is empty."""
+    cdef mg_run r
+    if c.empty:
+        return 0
+    r.n, r.threads, r.rate = c.n, c.threads, rate
+    scratch = take_scratch(mg_scratch(c.isa, &c.step, 1, r.n, r.threads), &r.scratch)
+    with nogil:
+        mg_run_steps(c.isa, &c.step, 1, &r)
+    give_back(scratch)
+    return 0
+
+
 # ---------------------------------------------------------------------------- kernels
 
 def matmul(a, b, *, isa=None, threads=None):
@@ -264,56 +408,19 @@ def matmul(a, b, *, isa=None, threads=None):
     >>> matmul(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
     array([[11.]])
     """
-    cdef matrix x, y, z
-    cdef void *scratch
-    look("matmul: a", a, &x)
-    look("matmul: b", b, &y)
-    if x.itemsize != y.itemsize:
-        same_dtype("matmul: a", a, "b", b)
-    if x.cols != y.rows:
+    cdef call c
+    cdef view x, y
+    begin(&c, "matmul", isa, threads)
+    take(&c, &c.step.x, "a", a, 2, &x, False)
+    take(&c, &c.step.w, "b", b, 2, &y, False)
+    if x.shape[1] != y.shape[0]:
         raise ValueError(f"matmul: a has {a.shape[1]} columns but b has {b.shape[0]} rows "
                          f"(shapes {a.shape} and {b.shape})")
-    cdef const mg_isa *on = find_isa(isa)
-    cdef int workers = find_threads(threads)
-    cdef bint single = x.itemsize == sizeof(float)
-    if x.rows == 0 or x.cols == 0 or y.cols == 0:
-        return np.zeros((x.rows, y.cols), a.dtype)
-    out = empty((x.rows, y.cols), FLOAT32 if single else FLOAT64)
-    look("matmul: out", out, &z)
-    room = take_scratch(
-        x.itemsize * (on.f32.matmul_scratch if single else on.f64.matmul_scratch)(
-            x.rows, y.cols, x.cols, workers
-        ), &scratch)
-    with nogil:
-        if single:
-            on.f32.matmul(x.rows, y.cols, x.cols, <float *>x.data, x.row_step, x.col_step,
-                          <float *>y.data, y.row_step, y.col_step, NULL, 0,
-                          <float *>z.data, <float *>scratch, workers)
-        else:
-            on.f64.matmul(x.rows, y.cols, x.cols, <double *>x.data, x.row_step, x.col_step,
-                          <double *>y.data, y.row_step, y.col_step, NULL, 0,
-                          <double *>z.data, <double *>scratch, workers)
-    give_back(room)
-    return out
-
-
-cdef sum_rows_(real *which, x, const mg_isa *isa, int threads):
-    cdef const real[:, ::1] xv = x
-    cdef Py_ssize_t m = xv.shape[0], n = xv.shape[1], size
-    cdef void *scratch
-    out = np.empty(n, x.dtype)
-    cdef real[::1] y = out
-    if real is float:
-        size = isa.f32.sum_rows_scratch(m, n)
-    else:
-        size = isa.f64.sum_rows_scratch(m, n)
-    room = take_scratch(size * sizeof(real), &scratch)
-    with nogil:
-        if real is float:
-            isa.f32.sum_rows(m, n, &xv[0, 0], &y[0], <real *>scratch, threads)
-        else:
-            isa.f64.sum_rows(m, n, &xv[0, 0], &y[0], <real *>scratch, threads)
-    give_back(room)
+    c.n, c.step.rows, c.step.k, c.step.units = x.shape[0], 1, x.shape[1], y.shape[1]
+    c.step.x_row, c.step.x_col = x.strides[0], x.strides[1]
+    c.step.w_row, c.step.w_col = y.strides[0], y.strides[1]
+    out = make(&c, &c.step.y, (c.n, c.step.units))
+    run(&c)
     return out
 
 
@@ -324,41 +431,13 @@ def sum_rows(x, *, isa=None, threads=None):
     >>> sum_rows(np.array([[1.0, 2.0], [3.0, 4.0]]))
     array([4., 6.])
     """
-    array("sum_rows: x", x, 2)
-    cdef const mg_isa *on = find_isa(isa)
-    cdef int workers = find_threads(threads)
-    if x.size == 0:
-        return np.zeros(x.shape[1], x.dtype)
-    if x.dtype == np.float32:
-        return sum_rows_(<float *>NULL, x, on, workers)
-    return sum_rows_(<double *>NULL, x, on, workers)
-
-
-cdef conv2d_(real *which, mg_conv2d s, x, w, bias, const mg_isa *isa, int threads):
-    cdef const real[:, :, :, ::1] xv = x
-    cdef const real[:, :, :, ::1] wv = w
-    cdef const real[::1] bv
-    cdef const real *b = NULL
-    cdef void *scratch
-    cdef Py_ssize_t size
-    out = np.empty((s.n, s.oh, s.ow, s.f), x.dtype)
-    cdef real[:, :, :, ::1] y = out
-    if bias is not None:
-        bv = bias
-        b = &bv[0]
-    if real is float:
-        size = isa.f32.conv2d_scratch(&s, threads)
-    else:
-        size = isa.f64.conv2d_scratch(&s, threads)
-    room = take_scratch(size * sizeof(real), &scratch)
-    with nogil:
-        if real is float:
-            isa.f32.conv2d(&s, &xv[0, 0, 0, 0], &wv[0, 0, 0, 0], b, &y[0, 0, 0, 0], <real *>scratch,
-                           threads)
-        else:
-            isa.f64.conv2d(&s, &xv[0, 0, 0, 0], &wv[0, 0, 0, 0], b, &y[0, 0, 0, 0], <real *>scratch,
-                           threads)
-    give_back(room)
+    cdef call c
+    cdef view rows
+    begin(&c, "sum_rows", isa, threads)
+    take(&c, &c.step.x, "x", x, 2, &rows)
+    c.n, c.step.rows, c.step.units = rows.shape[0], 1, rows.shape[1]
+    out = make(&c, &c.step.y, (c.step.units,))
+    run(&c)
     return out
 
 
@@ -374,66 +453,14 @@ def conv2d(images, kernel, bias=None, *, strides=1, padding="valid", isa=None, t
     array([[4., 4.],
            [4., 4.]])
     """
-    array("conv2d: images", images, 4)
-    array("conv2d: kernel", kernel, 4)
-    same_dtype("conv2d: images", images, "kernel", kernel)
-    cdef mg_conv2d s = conv2d_shape("conv2d", images.shape, kernel.shape, strides, padding)
-    if bias is not None:
-        check_bias("conv2d", images, bias, kernel.shape)
-    cdef const mg_isa *on = find_isa(isa)
-    cdef int workers = find_threads(threads)
-    if s.n == 0:
-        return np.empty((0, s.oh, s.ow, s.f), images.dtype)
-    if images.dtype == np.float32:
-        return conv2d_(<float *>NULL, s, images, kernel, bias, on, workers)
-    return conv2d_(<double *>NULL, s, images, kernel, bias, on, workers)
-
-
-cdef int check_bias(str name, images, bias, tuple kernel_shape) except -1:
-    array(f"{name}: bias", bias, 1)
-    same_dtype(f"{name}: images", images, "bias", bias)
-    if bias.shape[0] != kernel_shape[3]:
-        raise ValueError(f"{name}: bias: expected shape ({kernel_shape[3]},) for a kernel of shape "
-                         f"{kernel_shape}, got {bias.shape}")
-    return 0
-
-
-cdef int check_winner(str name, argmax, dtype, str expected, tuple shape) except -1:
-    if not isinstance(argmax, np.ndarray) or argmax.dtype != dtype:
-        raise TypeError(f"{name}: argmax: expected {expected}, got "
-                        f"{getattr(argmax, 'dtype', type(argmax).__name__)}")
-    if argmax.shape != shape:
-        raise ValueError(f"{name}: argmax: expected the shape of dy {shape}, got {argmax.shape}")
-    return 0
-
-
-cdef int check_dy(str name, dy, Py_ssize_t n, Py_ssize_t oh, Py_ssize_t ow, Py_ssize_t c) except -1:
-    if dy.shape != (n, oh, ow, c):
-        raise ValueError(f"{name}: dy: expected shape {(n, oh, ow, c)} (that of the output), "
-                         f"got {dy.shape}")
-    return 0
-
-
-cdef conv2d_dx_(real *which, mg_conv2d s, dy, w, const mg_isa *isa, int threads):
-    cdef const real[:, :, :, ::1] dyv = dy
-    cdef const real[:, :, :, ::1] wv = w
-    cdef void *scratch
-    cdef Py_ssize_t size
-    out = np.empty((s.n, s.h, s.w, s.c), dy.dtype)
-    cdef real[:, :, :, ::1] dx = out
-    if real is float:
-        size = isa.f32.conv2d_dx_scratch(&s, threads)
-    else:
-        size = isa.f64.conv2d_dx_scratch(&s, threads)
-    room = take_scratch(size * sizeof(real), &scratch)
-    with nogil:
-        if real is float:
-            isa.f32.conv2d_dx(&s, &dyv[0, 0, 0, 0], &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], <real *>scratch,
-                              threads)
-        else:
-            isa.f64.conv2d_dx(&s, &dyv[0, 0, 0, 0], &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], <real *>scratch,
-                              threads)
-    give_back(room)
+    cdef call c
+    begin(&c, "conv2d", isa, threads)
+    take(&c, &c.step.x, "images", images, 4)
+    take(&c, &c.step.w, "kernel", kernel, 4)
+    look_through(&c, images.shape, kernel.shape, strides, padding)
+    take_bias(&c, bias)
+    out = make(&c, &c.step.y, outputs(&c))
+    run(&c)
     return out
 
 
@@ -449,41 +476,14 @@ def conv2d_dx(dy, kernel, images_shape, *, strides=1, padding="valid", isa=None,
            [2., 4., 2.],
            [1., 2., 1.]])
     """
-    array("conv2d_dx: dy", dy, 4)
-    array("conv2d_dx: kernel", kernel, 4)
-    same_dtype("conv2d_dx: dy", dy, "kernel", kernel)
-    shape = shape4("conv2d_dx: images_shape", images_shape)
-    cdef mg_conv2d s = conv2d_shape("conv2d_dx", shape, kernel.shape, strides, padding)
-    check_dy("conv2d_dx", dy, s.n, s.oh, s.ow, s.f)
-    cdef const mg_isa *on = find_isa(isa)
-    cdef int workers = find_threads(threads)
-    if s.n == 0:
-        return np.empty(shape, dy.dtype)
-    if dy.dtype == np.float32:
-        return conv2d_dx_(<float *>NULL, s, dy, kernel, on, workers)
-    return conv2d_dx_(<double *>NULL, s, dy, kernel, on, workers)
-
-
-cdef conv2d_dw_(real *which, mg_conv2d s, x, dy, const mg_isa *isa, int threads):
-    cdef const real[:, :, :, ::1] xv = x
-    cdef const real[:, :, :, ::1] dyv = dy
-    cdef void *scratch
-    cdef Py_ssize_t size
-    out = np.empty((s.kh, s.kw, s.c, s.f), x.dtype)
-    cdef real[:, :, :, ::1] dw = out
-    if real is float:
-        size = isa.f32.conv2d_dw_scratch(&s, threads)
-    else:
-        size = isa.f64.conv2d_dw_scratch(&s, threads)
-    room = take_scratch(size * sizeof(real), &scratch)
-    with nogil:
-        if real is float:
-            isa.f32.conv2d_dw(&s, &xv[0, 0, 0, 0], &dyv[0, 0, 0, 0], &dw[0, 0, 0, 0], <real *>scratch,
-                              threads)
-        else:
-            isa.f64.conv2d_dw(&s, &xv[0, 0, 0, 0], &dyv[0, 0, 0, 0], &dw[0, 0, 0, 0], <real *>scratch,
-                              threads)
-    give_back(room)
+    cdef call c
+    begin(&c, "conv2d_dx", isa, threads)
+    take(&c, &c.step.dy, "dy", dy, 4)
+    take(&c, &c.step.w, "kernel", kernel, 4)
+    look_through(&c, shape4(&c, "images_shape", images_shape), kernel.shape, strides, padding)
+    check_shape(&c, "dy", dy, outputs(&c), OUTPUT)
+    out = make(&c, &c.step.dx, tuple(images_shape))
+    run(&c)
     return out
 
 
@@ -497,33 +497,15 @@ def conv2d_dw(images, dy, kernel_shape, *, strides=1, padding="valid", isa=None,
     array([[4., 4.],
            [4., 4.]])
     """
-    array("conv2d_dw: images", images, 4)
-    array("conv2d_dw: dy", dy, 4)
-    same_dtype("conv2d_dw: images", images, "dy", dy)
-    shape = shape4("conv2d_dw: kernel_shape", kernel_shape)
-    cdef mg_conv2d s = conv2d_shape("conv2d_dw", images.shape, shape, strides, padding)
-    check_dy("conv2d_dw", dy, s.n, s.oh, s.ow, s.f)
-    cdef const mg_isa *on = find_isa(isa)
-    cdef int workers = find_threads(threads)
-    if s.n == 0:
-        return np.zeros(shape, images.dtype)
-    if images.dtype == np.float32:
-        return conv2d_dw_(<float *>NULL, s, images, dy, on, workers)
-    return conv2d_dw_(<double *>NULL, s, images, dy, on, workers)
-
-
-cdef max_pool2d_(real *which, mg_pool2d s, x, const mg_isa *isa, int threads):
-    cdef const real[:, :, :, ::1] xv = x
-    out = np.empty((s.n, s.oh, s.ow, s.c), x.dtype)
-    who = np.empty((s.n, s.oh, s.ow, s.c), np.int32)
-    cdef real[:, :, :, ::1] y = out
-    cdef int32_t[:, :, :, ::1] argmax = who
-    with nogil:
-        if real is float:
-            isa.f32.max_pool2d(&s, &xv[0, 0, 0, 0], &y[0, 0, 0, 0], &argmax[0, 0, 0, 0], threads)
-        else:
-            isa.f64.max_pool2d(&s, &xv[0, 0, 0, 0], &y[0, 0, 0, 0], &argmax[0, 0, 0, 0], threads)
-    return out, who
+    cdef call c
+    begin(&c, "conv2d_dw", isa, threads)
+    take(&c, &c.step.x, "images", images, 4)
+    take(&c, &c.step.dy, "dy", dy, 4)
+    look_through(&c, images.shape, shape4(&c, "kernel_shape", kernel_shape), strides, padding)
+    check_shape(&c, "dy", dy, outputs(&c), OUTPUT)
+    out = make(&c, &c.step.dw, tuple(kernel_shape))
+    run(&c)
+    return out
 
 
 def max_pool2d(images, pool_size=2, *, strides=None, padding="valid", isa=None, threads=None):
@@ -539,29 +521,14 @@ def max_pool2d(images, pool_size=2, *, strides=None, padding="valid", isa=None, 
     >>> maxima.ravel(), argmax.ravel()
     (array([10., 12.]), array([0, 2], dtype=int32))
     """
-    array("max_pool2d: images", images, 4)
-    cdef mg_pool2d s = pool2d_shape("max_pool2d", images.shape, pool_size, strides, padding)
-    cdef const mg_isa *on = find_isa(isa)
-    cdef int workers = find_threads(threads)
-    if s.n == 0:
-        shape = (0, s.oh, s.ow, s.c)
-        return np.empty(shape, images.dtype), np.empty(shape, np.int32)
-    if images.dtype == np.float32:
-        return max_pool2d_(<float *>NULL, s, images, on, workers)
-    return max_pool2d_(<double *>NULL, s, images, on, workers)
-
-
-cdef max_pool2d_dx_(real *which, mg_pool2d s, dy, argmax, const mg_isa *isa, int threads):
-    cdef const real[:, :, :, ::1] dyv = dy
-    cdef const int32_t[:, :, :, ::1] who = argmax
-    out = np.empty((s.n, s.h, s.w, s.c), dy.dtype)
-    cdef real[:, :, :, ::1] dx = out
-    with nogil:
-        if real is float:
-            isa.f32.max_pool2d_dx(&s, &dyv[0, 0, 0, 0], &who[0, 0, 0, 0], &dx[0, 0, 0, 0], threads)
-        else:
-            isa.f64.max_pool2d_dx(&s, &dyv[0, 0, 0, 0], &who[0, 0, 0, 0], &dx[0, 0, 0, 0], threads)
-    return out
+    cdef call c
+    begin(&c, "max_pool2d", isa, threads)
+    take(&c, &c.step.x, "images", images, 4)
+    pool_windows(&c, images.shape, pool_size, strides, padding)
+    out = make(&c, &c.step.y, outputs(&c))
+    argmax = make(&c, &c.step.argmax, outputs(&c), INT32)
+    run(&c)
+    return out, argmax
 
 
 def max_pool2d_dx(dy, argmax, images_shape, pool_size=2, *, strides=None, padding="valid",
@@ -576,73 +543,15 @@ def max_pool2d_dx(dy, argmax, images_shape, pool_size=2, *, strides=None, paddin
     array([[5., 0., 0., 0.],
            [0., 0., 5., 0.]])
     """
-    array("max_pool2d_dx: dy", dy, 4)
-    shape = shape4("max_pool2d_dx: images_shape", images_shape)
-    cdef mg_pool2d s = pool2d_shape("max_pool2d_dx", shape, pool_size, strides, padding)
-    check_dy("max_pool2d_dx", dy, s.n, s.oh, s.ow, s.c)
-    check_winner("max_pool2d_dx", argmax, np.int32, "an int32 array", dy.shape)
-    if not (argmax.flags.c_contiguous and argmax.flags.aligned):
-        raise ValueError("max_pool2d_dx: argmax: expected an aligned C-contiguous array")
-    cdef const mg_isa *on = find_isa(isa)
-    cdef int workers = find_threads(threads)
-    if s.n == 0:
-        return np.empty(shape, dy.dtype)
-    if dy.dtype == np.float32:
-        return max_pool2d_dx_(<float *>NULL, s, dy, argmax, on, workers)
-    return max_pool2d_dx_(<double *>NULL, s, dy, argmax, on, workers)
-
-
-cdef mg_conv2d fused_shape(str name, tuple images, tuple kernel, pool_size, strides, padding,
-                           Py_ssize_t *ph, Py_ssize_t *pw) except *:
-    cdef mg_conv2d s = conv2d_shape(name, images, kernel, strides, padding)
-    ph[0], pw[0] = pair(f"{name}: pool_size", pool_size)
-    if ph[0] * pw[0] > 255:
-        raise ValueError(f"{name}: pool_size: expected at most 255 pixels, got {pool_size}")
-    if ph[0] > s.oh or pw[0] > s.ow:
-        raise ValueError(f"{name}: pool_size: a window of {ph[0]} x {pw[0]} does not fit into the "
-                         f"convolution's output of {s.oh} x {s.ow}")
-    if ((s.oh - 1) * s.sh + s.kh) * ((s.ow - 1) * s.sw + s.kw) > LARGEST:
-        raise ValueError(f"{name}: images: expected fewer than 2**31 pixels each, got {images}")
-    return s
-
-
-cdef int check_pooled(str name, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw, dy, argmax) except -1:
-    check_dy(name, dy, s.n, s.oh // ph, s.ow // pw, s.f)
-    check_winner(name, argmax, np.uint8, "a uint8 array", dy.shape)
-    if not argmax.flags.c_contiguous:
-        raise ValueError(f"{name}: argmax: expected a C-contiguous array")
-    return 0
-
-
-cdef conv2d_relu_pool_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw, x, w, bias,
-                       const mg_isa *isa, int threads):
-    cdef const real[:, :, :, ::1] xv = x
-    cdef const real[:, :, :, ::1] wv = w
-    cdef const real[::1] bv
-    cdef const real *b = NULL
-    cdef void *scratch
-    cdef Py_ssize_t size
-    shape = s.n, s.oh // ph, s.ow // pw, s.f
-    out, who = np.empty(shape, x.dtype), np.empty(shape, np.uint8)
-    cdef real[:, :, :, ::1] y = out
-    cdef uint8_t[:, :, :, ::1] argmax = who
-    if bias is not None:
-        bv = bias
-        b = &bv[0]
-    if real is float:
-        size = isa.f32.conv2d_relu_pool_scratch(&s, ph, pw, threads)
-    else:
-        size = isa.f64.conv2d_relu_pool_scratch(&s, ph, pw, threads)
-    room = take_scratch(size * sizeof(real), &scratch)
-    with nogil:
-        if real is float:
-            isa.f32.conv2d_relu_pool(&s, ph, pw, &xv[0, 0, 0, 0], &wv[0, 0, 0, 0], b,
-                                     &y[0, 0, 0, 0], &argmax[0, 0, 0, 0], <real *>scratch, threads)
-        else:
-            isa.f64.conv2d_relu_pool(&s, ph, pw, &xv[0, 0, 0, 0], &wv[0, 0, 0, 0], b,
-                                     &y[0, 0, 0, 0], &argmax[0, 0, 0, 0], <real *>scratch, threads)
-    give_back(room)
-    return out, who
+    cdef call c
+    begin(&c, "max_pool2d_dx", isa, threads)
+    take(&c, &c.step.dy, "dy", dy, 4)
+    pool_windows(&c, shape4(&c, "images_shape", images_shape), pool_size, strides, padding)
+    check_shape(&c, "dy", dy, outputs(&c), OUTPUT)
+    take_argmax(&c, argmax, MG_I32, dy.shape)
+    out = make(&c, &c.step.dx, tuple(images_shape))
+    run(&c)
+    return out
 
 
 def conv2d_relu_pool(images, kernel, bias=None, pool_size=2, *, strides=1, padding="valid",
@@ -660,47 +569,17 @@ def conv2d_relu_pool(images, kernel, bias=None, pool_size=2, *, strides=1, paddi
     >>> maxima.ravel(), argmax.ravel()
     (array([0., 2.]), array([255,   2], dtype=uint8))
     """
-    cdef Py_ssize_t ph, pw
-    array("conv2d_relu_pool: images", images, 4)
-    array("conv2d_relu_pool: kernel", kernel, 4)
-    same_dtype("conv2d_relu_pool: images", images, "kernel", kernel)
-    cdef mg_conv2d s = fused_shape("conv2d_relu_pool", images.shape, kernel.shape, pool_size,
-                                   strides, padding, &ph, &pw)
-    if bias is not None:
-        check_bias("conv2d_relu_pool", images, bias, kernel.shape)
-    cdef const mg_isa *on = find_isa(isa)
-    cdef int workers = find_threads(threads)
-    if s.n == 0:
-        shape = (0, s.oh // ph, s.ow // pw, s.f)
-        return np.empty(shape, images.dtype), np.empty(shape, np.uint8)
-    if images.dtype == np.float32:
-        return conv2d_relu_pool_(<float *>NULL, s, ph, pw, images, kernel, bias, on, workers)
-    return conv2d_relu_pool_(<double *>NULL, s, ph, pw, images, kernel, bias, on, workers)
-
-
-cdef conv2d_relu_pool_dx_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw, dy, who, w,
-                          const mg_isa *isa, int threads):
-    cdef const real[:, :, :, ::1] dyv = dy
-    cdef const uint8_t[:, :, :, ::1] argmax = who
-    cdef const real[:, :, :, ::1] wv = w
-    cdef void *scratch
-    cdef Py_ssize_t size
-    out = np.empty((s.n, s.h, s.w, s.c), dy.dtype)
-    cdef real[:, :, :, ::1] dx = out
-    if real is float:
-        size = isa.f32.conv2d_relu_pool_dx_scratch(&s, ph, pw, threads)
-    else:
-        size = isa.f64.conv2d_relu_pool_dx_scratch(&s, ph, pw, threads)
-    room = take_scratch(size * sizeof(real), &scratch)
-    with nogil:
-        if real is float:
-            isa.f32.conv2d_relu_pool_dx(&s, ph, pw, &dyv[0, 0, 0, 0], &argmax[0, 0, 0, 0],
-                                        &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], <real *>scratch, threads)
-        else:
-            isa.f64.conv2d_relu_pool_dx(&s, ph, pw, &dyv[0, 0, 0, 0], &argmax[0, 0, 0, 0],
-                                        &wv[0, 0, 0, 0], &dx[0, 0, 0, 0], <real *>scratch, threads)
-    give_back(room)
-    return out
+    cdef call c
+    begin(&c, "conv2d_relu_pool", isa, threads)
+    take(&c, &c.step.x, "images", images, 4)
+    take(&c, &c.step.w, "kernel", kernel, 4)
+    look_through(&c, images.shape, kernel.shape, strides, padding)
+    fuse_pooling(&c, pool_size)
+    take_bias(&c, bias)
+    out = make(&c, &c.step.y, outputs(&c))
+    argmax = make(&c, &c.step.argmax, outputs(&c), UINT8)
+    run(&c)
+    return out, argmax
 
 
 def conv2d_relu_pool_dx(dy, argmax, kernel, images_shape, pool_size=2, *, strides=1,
@@ -716,49 +595,17 @@ def conv2d_relu_pool_dx(dy, argmax, kernel, images_shape, pool_size=2, *, stride
     array([[0., 0., 0., 0.],
            [0., 0., 5., 0.]])
     """
-    cdef Py_ssize_t ph, pw
-    array("conv2d_relu_pool_dx: dy", dy, 4)
-    array("conv2d_relu_pool_dx: kernel", kernel, 4)
-    same_dtype("conv2d_relu_pool_dx: dy", dy, "kernel", kernel)
-    shape = shape4("conv2d_relu_pool_dx: images_shape", images_shape)
-    cdef mg_conv2d s = fused_shape("conv2d_relu_pool_dx", shape, kernel.shape, pool_size, strides,
-                                   padding, &ph, &pw)
-    check_pooled("conv2d_relu_pool_dx", s, ph, pw, dy, argmax)
-    cdef const mg_isa *on = find_isa(isa)
-    cdef int workers = find_threads(threads)
-    if s.n == 0:
-        return np.empty(shape, dy.dtype)
-    if dy.dtype == np.float32:
-        return conv2d_relu_pool_dx_(<float *>NULL, s, ph, pw, dy, argmax, kernel, on, workers)
-    return conv2d_relu_pool_dx_(<double *>NULL, s, ph, pw, dy, argmax, kernel, on, workers)
-
-
-cdef conv2d_relu_pool_dw_(real *which, mg_conv2d s, Py_ssize_t ph, Py_ssize_t pw, x, dy, who,
-                          const mg_isa *isa, int threads):
-    cdef const real[:, :, :, ::1] xv = x
-    cdef const real[:, :, :, ::1] dyv = dy
-    cdef const uint8_t[:, :, :, ::1] argmax = who
-    cdef void *scratch
-    cdef Py_ssize_t size
-    out, bias = np.empty((s.kh, s.kw, s.c, s.f), x.dtype), np.empty(s.f, x.dtype)
-    cdef real[:, :, :, ::1] dw = out
-    cdef real[::1] db = bias
-    if real is float:
-        size = isa.f32.conv2d_relu_pool_dw_scratch(&s, ph, pw, threads)
-    else:
-        size = isa.f64.conv2d_relu_pool_dw_scratch(&s, ph, pw, threads)
-    room = take_scratch(size * sizeof(real), &scratch)
-    with nogil:
-        if real is float:
-            isa.f32.conv2d_relu_pool_dw(&s, ph, pw, &xv[0, 0, 0, 0], &dyv[0, 0, 0, 0],
-                                        &argmax[0, 0, 0, 0], &dw[0, 0, 0, 0], &db[0], <real *>scratch,
-                                        threads)
-        else:
-            isa.f64.conv2d_relu_pool_dw(&s, ph, pw, &xv[0, 0, 0, 0], &dyv[0, 0, 0, 0],
-                                        &argmax[0, 0, 0, 0], &dw[0, 0, 0, 0], &db[0], <real *>scratch,
-                                        threads)
-    give_back(room)
-    return out, bias
+    cdef call c
+    begin(&c, "conv2d_relu_pool_dx", isa, threads)
+    take(&c, &c.step.dy, "dy", dy, 4)
+    take(&c, &c.step.w, "kernel", kernel, 4)
+    look_through(&c, shape4(&c, "images_shape", images_shape), kernel.shape, strides, padding)
+    fuse_pooling(&c, pool_size)
+    check_shape(&c, "dy", dy, outputs(&c), OUTPUT)
+    take_argmax(&c, argmax, MG_U8, dy.shape)
+    out = make(&c, &c.step.dx, tuple(images_shape))
+    run(&c)
+    return out
 
 
 def conv2d_relu_pool_dw(images, dy, argmax, kernel_shape, pool_size=2, *, strides=1,
@@ -774,33 +621,18 @@ def conv2d_relu_pool_dw(images, dy, argmax, kernel_shape, pool_size=2, *, stride
     >>> dw.ravel(), db
     (array([30.]), array([5.]))
     """
-    cdef Py_ssize_t ph, pw
-    array("conv2d_relu_pool_dw: images", images, 4)
-    array("conv2d_relu_pool_dw: dy", dy, 4)
-    same_dtype("conv2d_relu_pool_dw: images", images, "dy", dy)
-    shape = shape4("conv2d_relu_pool_dw: kernel_shape", kernel_shape)
-    cdef mg_conv2d s = fused_shape("conv2d_relu_pool_dw", images.shape, shape, pool_size, strides,
-                                   padding, &ph, &pw)
-    check_pooled("conv2d_relu_pool_dw", s, ph, pw, dy, argmax)
-    cdef const mg_isa *on = find_isa(isa)
-    cdef int workers = find_threads(threads)
-    if s.n == 0:
-        return np.zeros(shape, images.dtype), np.zeros(s.f, images.dtype)
-    if images.dtype == np.float32:
-        return conv2d_relu_pool_dw_(<float *>NULL, s, ph, pw, images, dy, argmax, on, workers)
-    return conv2d_relu_pool_dw_(<double *>NULL, s, ph, pw, images, dy, argmax, on, workers)
-
-
-cdef relu_(real *which, x, const mg_isa *isa, int threads):
-    cdef const real[::1] xv = x.reshape(-1)
-    out = np.empty(x.shape, x.dtype)
-    cdef real[::1] y = out.reshape(-1)
-    with nogil:
-        if real is float:
-            isa.f32.relu(xv.shape[0], &xv[0], &y[0], threads)
-        else:
-            isa.f64.relu(xv.shape[0], &xv[0], &y[0], threads)
-    return out
+    cdef call c
+    begin(&c, "conv2d_relu_pool_dw", isa, threads)
+    take(&c, &c.step.x, "images", images, 4)
+    take(&c, &c.step.dy, "dy", dy, 4)
+    look_through(&c, images.shape, shape4(&c, "kernel_shape", kernel_shape), strides, padding)
+    fuse_pooling(&c, pool_size)
+    check_shape(&c, "dy", dy, outputs(&c), OUTPUT)
+    take_argmax(&c, argmax, MG_U8, dy.shape)
+    dw = make(&c, &c.step.dw, tuple(kernel_shape))
+    db = make(&c, &c.step.db, (c.step.windows.f,))
+    run(&c)
+    return dw, db
 
 
 def relu(x, *, isa=None, threads=None):
@@ -810,26 +642,13 @@ def relu(x, *, isa=None, threads=None):
     >>> relu(np.array([-1.0, 0.0, 2.0]))
     array([0., 0., 2.])
     """
-    array("relu: x", x, ANY)
-    cdef const mg_isa *on = find_isa(isa)
-    cdef int workers = find_threads(threads)
-    if x.size == 0:
-        return np.empty(x.shape, x.dtype)
-    if x.dtype == np.float32:
-        return relu_(<float *>NULL, x, on, workers)
-    return relu_(<double *>NULL, x, on, workers)
-
-
-cdef relu_dx_(real *which, dy, y, const mg_isa *isa, int threads):
-    cdef const real[::1] dyv = dy.reshape(-1)
-    cdef const real[::1] yv = y.reshape(-1)
-    out = np.empty(y.shape, y.dtype)
-    cdef real[::1] dx = out.reshape(-1)
-    with nogil:
-        if real is float:
-            isa.f32.relu_dx(yv.shape[0], &dyv[0], &yv[0], &dx[0], threads)
-        else:
-            isa.f64.relu_dx(yv.shape[0], &dyv[0], &yv[0], &dx[0], threads)
+    cdef call c
+    cdef view all_of_it
+    begin(&c, "relu", isa, threads)
+    take(&c, &c.step.x, "x", x, ANY, &all_of_it)
+    c.n, c.step.units = 1, all_of_it.count
+    out = make(&c, &c.step.y, x.shape)
+    run(&c)
     return out
 
 
@@ -840,33 +659,16 @@ def relu_dx(dy, y, *, isa=None, threads=None):
     >>> relu_dx(np.array([5.0, 5.0, 5.0]), np.array([-1.0, 0.0, 2.0]))
     array([0., 0., 5.])
     """
-    array("relu_dx: dy", dy, ANY)
-    array("relu_dx: y", y, ANY)
-    same_dtype("relu_dx: dy", dy, "y", y)
-    if dy.shape != y.shape:
-        raise ValueError(f"relu_dx: dy: expected the shape of y {y.shape}, got {dy.shape}")
-    cdef const mg_isa *on = find_isa(isa)
-    cdef int workers = find_threads(threads)
-    if y.size == 0:
-        return np.empty(y.shape, y.dtype)
-    if y.dtype == np.float32:
-        return relu_dx_(<float *>NULL, dy, y, on, workers)
-    return relu_dx_(<double *>NULL, dy, y, on, workers)
-
-
-cdef adam_(real *which, x, dx, m, v, double rate, double beta_1, double beta_2, double epsilon,
-           const mg_isa *isa, int threads):
-    cdef real[::1] xv = x.reshape(-1)
-    cdef const real[::1] dxv = dx.reshape(-1)
-    cdef real[::1] mv = m.reshape(-1)
-    cdef real[::1] vv = v.reshape(-1)
-    with nogil:
-        if real is float:
-            isa.f32.adam(xv.shape[0], &xv[0], &dxv[0], &mv[0], &vv[0], rate, beta_1, beta_2,
-                         epsilon, threads)
-        else:
-            isa.f64.adam(xv.shape[0], &xv[0], &dxv[0], &mv[0], &vv[0], rate, beta_1, beta_2,
-                         epsilon, threads)
+    cdef call c
+    cdef view all_of_it
+    begin(&c, "relu_dx", isa, threads)
+    take(&c, &c.step.dy, "dy", dy, ANY)
+    take(&c, &c.step.y, "y", y, ANY, &all_of_it)
+    check_shape(&c, "dy", dy, y.shape, "the shape of y")
+    c.n, c.step.units = 1, all_of_it.count
+    out = make(&c, &c.step.dx, y.shape)
+    run(&c)
+    return out
 
 
 def adam(x, dx, m, v, rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7, *, isa=None, threads=None):
@@ -879,26 +681,22 @@ def adam(x, dx, m, v, rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7, *, isa=None,
     >>> m, v
     (array([0.2, 0. ]), array([0.004, 0.   ]))
     """
+    cdef call c
+    cdef view all_of_it
+    begin(&c, "adam", isa, threads)
+    take(&c, &c.step.y, "x", x, ANY, &all_of_it, True, True)
+    take(&c, &c.step.dy, "dx", dx, ANY)
+    take(&c, &c.step.m, "m", m, ANY, NULL, True, True)
+    take(&c, &c.step.v, "v", v, ANY, NULL, True, True)
     named = {"x": x, "dx": dx, "m": m, "v": v}
     for name, value in named.items():
-        array(f"adam: {name}", value, ANY)
-        same_dtype("adam: x", x, name, value)
-        if value.shape != x.shape:
-            raise ValueError(f"adam: {name}: expected the shape of x {x.shape}, got {value.shape}")
-        if name != "dx" and not value.flags.writeable:
-            raise ValueError(f"adam: {name}: expected an array that may be written to")
+        check_shape(&c, name, value, x.shape, "the shape of x")
     for one, other in ("x", "dx"), ("x", "m"), ("x", "v"), ("m", "dx"), ("m", "v"), ("v", "dx"):
         if np.may_share_memory(named[one], named[other]):
             raise ValueError(f"adam: {one} and {other}: expected arrays that do not overlap")
-    cdef const mg_isa *on = find_isa(isa)
-    cdef int workers = find_threads(threads)
-    cdef double r = rate, b1 = beta_1, b2 = beta_2, e = epsilon
-    if x.size == 0:
-        return
-    if x.dtype == np.float32:
-        adam_(<float *>NULL, x, dx, m, v, r, b1, b2, e, on, workers)
-    else:
-        adam_(<double *>NULL, x, dx, m, v, r, b1, b2, e, on, workers)
+    c.n, c.step.units = 1, all_of_it.count
+    c.step.beta_1, c.step.beta_2, c.step.epsilon = beta_1, beta_2, epsilon
+    run(&c, rate)
 
 
 # ---------------------------------------------------------------------------- on import

@@ -118,15 +118,15 @@ class Adam(Optimizer):
         """See `Optimizer.fused_slots`."""
         return [self._momentums, self._velocities]
 
-    def fused_step(self) -> tuple[float, tuple[float, float, float]]:
+    def fused_step(self) -> tuple[float, dict[str, float]]:
         """See `Optimizer.fused_step`."""
         factor = self._factor(self._rate())
         self._iterations.data += 1
-        return factor, self.numbers()
+        return factor, self.hyperparameters()
 
-    def numbers(self) -> tuple[float, float, float]:
-        """What else than the rate is in the formula."""
-        return self.beta_1, self.beta_2, self.epsilon
+    def hyperparameters(self) -> dict[str, float]:
+        """See `Optimizer.hyperparameters`."""
+        return {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
 
 
 class AdamW(Adam):

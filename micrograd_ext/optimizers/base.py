@@ -473,14 +473,18 @@ class Optimizer(Configured):
         """What a program's step for this optimizer keeps: of each kind, a list."""
         return []
 
-    def fused_step(self) -> tuple[float, tuple[float, float, float]]:
-        """Count a step that a program takes: what multiplies it, and what else is in the formula.
+    def fused_step(self) -> tuple[float, dict[str, float]]:
+        """Count a step that a program takes: its rate, and what else is in the formula, by name.
 
-        See `csrc/program.h`.
+        The names are those of the operands in `csrc/kernels.def` and `csrc/steps.def`.
         """
         rate = self._rate()
         self._iterations.data += 1
-        return rate, (0.0, 0.0, 0.0)
+        return rate, self.hyperparameters()
+
+    def hyperparameters(self) -> dict[str, float]:
+        """What else than the rate is in the formula of a program's step."""
+        return {}
 
     def settings(self) -> list[Any]:
         """What a program is made from; the numbers of the formula are asked for at each step."""

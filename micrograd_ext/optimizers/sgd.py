@@ -82,11 +82,6 @@ class SGD(Optimizer):
         """See `Optimizer.fused_slots`."""
         return [self._momentums] if self._momentums else []
 
-    def fused_step(self) -> tuple[float, tuple[float, float, float]]:
-        """See `Optimizer.fused_step`."""
-        rate, _ = super().fused_step()
-        return rate, self.numbers()
-
-    def numbers(self) -> tuple[float, float, float]:
-        """What else than the rate is in the formula."""
-        return self.momentum, float(self.nesterov), 0.0
+    def hyperparameters(self) -> dict[str, float]:
+        """See `Optimizer.hyperparameters`."""
+        return {"momentum": self.momentum, "nesterov": self.nesterov}

@@ -38,4 +38,9 @@ static void FN(adam)(ptrdiff_t n, REAL *restrict x, const REAL *dx, REAL *restri
                     FN(adam_task), &a);
 }
 
+RUN(adam)
+{
+    FN(adam)(s->units, s->y, s->dy, s->m, s->v, r->rate, s->beta_1, s->beta_2, s->epsilon, r->threads);
+}
+
 #undef CHUNK

@@ -109,7 +109,7 @@ typedef struct FN(pooled) {
     REAL *tiles; /* per thread, v and m */
 } FN(pooled);
 
-static FN(pooled) FN(pooled_of)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw)
+static FN(pooled) FN(pooled_of)(const mg_windows *s, ptrdiff_t ph, ptrdiff_t pw)
 {
     const FN(pooled) p = {
         .v = {.s = *s, .spread_h = 1, .spread_w = 1, .pitch = ROUND_UP(s->f, LANES),
@@ -161,7 +161,7 @@ static void FN(pool_rows)(const FN(pooled) *p, const REAL *x, REAL *y, uint8_t *
 static void FN(convolve_and_pool)(const FN(pooled) *p, ptrdiff_t n, ptrdiff_t begin, ptrdiff_t end,
                                   int thread)
 {
-    const mg_conv2d *s = &p->v.s;
+    const mg_windows *s = &p->v.s;
     const ptrdiff_t seen = ((end - begin) * p->ph - 1) * s->sh + s->kh;
     REAL *rows = p->rows + thread * p->rows_size;
     ptrdiff_t width;
@@ -220,7 +220,7 @@ static int FN(pool_tiles)(const FN(pooled) *p, const REAL *m, REAL *y, uint8_t *
 static void FN(winograd_task)(const void *context, ptrdiff_t index, int thread)
 {
     const FN(pooled) *p = context;
-    const mg_conv2d *s = &p->v.s;
+    const mg_windows *s = &p->v.s;
     const ptrdiff_t rows = s->n * p->qh;
     const ptrdiff_t begin = rows * index / p->tasks, end = rows * (index + 1) / p->tasks;
     REAL *v = p->tiles + thread * p->g.size, *m = v + 16 * p->g.v_step;
@@ -247,7 +247,7 @@ static int FN(plan_winograd)(FN(pooled) *p)
     return 1;
 }
 
-static ptrdiff_t FN(conv2d_relu_pool_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, int threads)
+static ptrdiff_t FN(conv2d_relu_pool_scratch)(const mg_windows *s, ptrdiff_t ph, ptrdiff_t pw, int threads)
 {
     FN(pooled) p = FN(pooled_of)(s, ph, pw);
     const ptrdiff_t size = ALIGNED((s->kh * s->kw * s->c + 1) * p.v.pitch)
@@ -255,7 +255,7 @@ static ptrdiff_t FN(conv2d_relu_pool_scratch)(const mg_conv2d *s, ptrdiff_t ph, 
     return FN(plan_winograd)(&p) ? size + 16 * p.g.u_step + threads * p.g.size : size;
 }
 
-static void FN(conv2d_relu_pool)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, const REAL *x,
+static void FN(conv2d_relu_pool)(const mg_windows *s, ptrdiff_t ph, ptrdiff_t pw, const REAL *x,
                                  const REAL *w, const REAL *bias, REAL *restrict y,
                                  uint8_t *restrict argmax, REAL *restrict scratch, int threads)
 {
@@ -298,7 +298,7 @@ static void FN(conv2d_relu_pool_dx_task)(const void *context, ptrdiff_t n, int t
 {
     const FN(pooled_dx) *d = context;
     const FN(pooled) *p = &d->p;
-    const mg_conv2d *s = &p->v.s;
+    const mg_windows *s = &p->v.s;
     const ptrdiff_t places = p->ph * p->pw, height = (s->oh - 1) * s->sh + s->kh;
     const ptrdiff_t width = d->canvas ? (s->ow - 1) * s->sw + s->kw : s->w;
     FN(term) *terms = d->terms + thread * d->terms_size;
@@ -335,13 +335,13 @@ static void FN(conv2d_relu_pool_dx_task)(const void *context, ptrdiff_t n, int t
         }
 }
 
-static ptrdiff_t FN(conv2d_relu_pool_dx_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, int threads)
+static ptrdiff_t FN(conv2d_relu_pool_dx_scratch)(const mg_windows *s, ptrdiff_t ph, ptrdiff_t pw, int threads)
 {
     return ALIGNED(s->f * s->kh * ROUND_UP(s->kw * s->c, LANES))
         + threads * (FN(canvas_size)(s) + 2 * ALIGNED((ph * pw + 1) * s->f));
 }
 
-static void FN(conv2d_relu_pool_dx)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, const REAL *dy,
+static void FN(conv2d_relu_pool_dx)(const mg_windows *s, ptrdiff_t ph, ptrdiff_t pw, const REAL *dy,
                                     const uint8_t *argmax, const REAL *w, REAL *restrict dx,
                                     REAL *restrict scratch, int threads)
 {
@@ -406,7 +406,7 @@ static void FN(conv2d_relu_pool_dw_dense)(const FN(pooled_dw) *d, const REAL *im
                                           ptrdiff_t n, int first, REAL *dz, REAL *sums)
 {
     const FN(pooled) *p = &d->p;
-    const mg_conv2d *s = &p->v.s;
+    const mg_windows *s = &p->v.s;
     const ptrdiff_t rows = s->kw * s->c;
     for (ptrdiff_t i = 0; i < p->qh; i++) {
         const ptrdiff_t at = (n * p->qh + i) * p->qw * s->f;
@@ -455,7 +455,7 @@ static void FN(conv2d_relu_pool_dw_sparse)(const FN(pooled_dw) *d, const REAL *i
                                            const int32_t *offset, FN(term) *terms, REAL *sums)
 {
     const FN(pooled) *p = &d->p;
-    const mg_conv2d *s = &p->v.s;
+    const mg_windows *s = &p->v.s;
     const ptrdiff_t windows = p->qh * p->qw, places = p->ph * p->pw;
     const REAL *dy = d->dy + n * windows * s->f;
     const uint8_t *argmax = d->argmax + n * windows * s->f;
@@ -488,7 +488,7 @@ static void FN(conv2d_relu_pool_dw_task)(const void *context, ptrdiff_t index, i
 {
     const FN(pooled_dw) *d = context;
     const FN(pooled) *p = &d->p;
-    const mg_conv2d *s = &p->v.s;
+    const mg_windows *s = &p->v.s;
     const ptrdiff_t chunk = index / d->parts, part = index % d->parts;
     const ptrdiff_t begin = s->n * chunk / d->chunks, end = s->n * (chunk + 1) / d->chunks;
     const ptrdiff_t first = s->f * part / d->parts, last = s->f * (part + 1) / d->parts;
@@ -521,7 +521,7 @@ static void FN(conv2d_relu_pool_dw_task)(const void *context, ptrdiff_t index, i
 static void FN(conv2d_relu_pool_dw_add)(const void *context, ptrdiff_t row, int thread)
 {
     const FN(pooled_dw) *d = context;
-    const mg_conv2d *s = &d->p.v.s;
+    const mg_windows *s = &d->p.v.s;
     const ptrdiff_t rows = s->kw * s->c, taps = s->kh * rows;
     ptrdiff_t at = row / rows * d->pitch + row % rows, step = d->sum_size; /* of channel 0; to the next */
     REAL *to = row == taps ? d->db : d->dw + row * s->f;
@@ -539,7 +539,7 @@ static void FN(conv2d_relu_pool_dw_add)(const void *context, ptrdiff_t row, int 
         }
 }
 
-static FN(pooled_dw) FN(pooled_dw_of)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw)
+static FN(pooled_dw) FN(pooled_dw_of)(const mg_windows *s, ptrdiff_t ph, ptrdiff_t pw)
 {
     FN(pooled_dw) d = {.p = FN(pooled_of)(s, ph, pw), .pitch = ROUND_UP(s->kw * s->c, LANES)};
     d.sum_size = s->kh * d.pitch;
@@ -552,14 +552,14 @@ static FN(pooled_dw) FN(pooled_dw_of)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_
     return d;
 }
 
-static ptrdiff_t FN(conv2d_relu_pool_dw_scratch)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, int threads)
+static ptrdiff_t FN(conv2d_relu_pool_dw_scratch)(const mg_windows *s, ptrdiff_t ph, ptrdiff_t pw, int threads)
 {
     const FN(pooled_dw) d = FN(pooled_dw_of)(s, ph, pw);
     return ALIGNED(d.chunks * d.chunk_size) + threads * (d.p.v.canvas_size + 2 * d.terms_size)
         + d.p.qh * d.p.qw;
 }
 
-static void FN(conv2d_relu_pool_dw)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw, const REAL *x,
+static void FN(conv2d_relu_pool_dw)(const mg_windows *s, ptrdiff_t ph, ptrdiff_t pw, const REAL *x,
                                     const REAL *dy, const uint8_t *argmax, REAL *restrict dw,
                                     REAL *restrict db, REAL *restrict scratch, int threads)
 {
@@ -583,3 +583,39 @@ static void FN(conv2d_relu_pool_dw)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t 
 #undef LISTS
 #undef COMBINE_CASE
 #undef COMBINE_FUNCTION
+
+RUN(conv2d_relu_pool)
+{
+    const mg_windows w = windows_for(s, r->n);
+    FN(conv2d_relu_pool)(&w, s->ph, s->pw, s->x, s->w, s->bias, s->y, s->argmax, r->scratch, r->threads);
+}
+
+ROOM(conv2d_relu_pool)
+{
+    const mg_windows w = windows_for(s, n);
+    return FN(conv2d_relu_pool_scratch)(&w, s->ph, s->pw, threads);
+}
+
+RUN(conv2d_relu_pool_dx)
+{
+    const mg_windows w = windows_for(s, r->n);
+    FN(conv2d_relu_pool_dx)(&w, s->ph, s->pw, s->dy, s->argmax, s->w, s->dx, r->scratch, r->threads);
+}
+
+ROOM(conv2d_relu_pool_dx)
+{
+    const mg_windows w = windows_for(s, n);
+    return FN(conv2d_relu_pool_dx_scratch)(&w, s->ph, s->pw, threads);
+}
+
+RUN(conv2d_relu_pool_dw)
+{
+    const mg_windows w = windows_for(s, r->n);
+    FN(conv2d_relu_pool_dw)(&w, s->ph, s->pw, s->x, s->dy, s->argmax, s->dw, s->db, r->scratch, r->threads);
+}
+
+ROOM(conv2d_relu_pool_dw)
+{
+    const mg_windows w = windows_for(s, n);
+    return FN(conv2d_relu_pool_dw_scratch)(&w, s->ph, s->pw, threads);
+}

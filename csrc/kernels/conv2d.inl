@@ -8,7 +8,7 @@
 #define ALIGNED(count) ROUND_UP(count, (ptrdiff_t)(64 / sizeof(REAL)))
 
 typedef struct FN(convolution) {
-    mg_conv2d s;
+    mg_windows s;
     ptrdiff_t spread_h, spread_w; /* zeros are put between image pixels: 1 is none, 2 is one, ... */
     const REAL *x, *w, *bias;     /* w and bias are readable up to `pitch` columns a row */
     ptrdiff_t pitch;
@@ -23,7 +23,7 @@ typedef struct FN(convolution) {
 static void FN(fill_canvas)(const FN(convolution) *v, const REAL *image, ptrdiff_t first,
                             ptrdiff_t rows, REAL *canvas)
 {
-    const mg_conv2d *s = &v->s;
+    const mg_windows *s = &v->s;
     const ptrdiff_t cols = (s->ow - 1) * s->sw + s->kw;
     memset(canvas, 0, (size_t)(rows * cols * s->c) * sizeof *canvas);
     for (ptrdiff_t i = 0; i < rows; i++) {
@@ -51,7 +51,7 @@ static void FN(fill_canvas)(const FN(convolution) *v, const REAL *image, ptrdiff
 static const REAL *FN(image_rows)(const FN(convolution) *v, ptrdiff_t n, ptrdiff_t first,
                                   ptrdiff_t rows, int thread, ptrdiff_t *width)
 {
-    const mg_conv2d *s = &v->s;
+    const mg_windows *s = &v->s;
     const REAL *image = v->x + n * s->h * s->w * s->c;
     *width = s->w;
     if (!v->canvas)
@@ -62,7 +62,7 @@ static const REAL *FN(image_rows)(const FN(convolution) *v, ptrdiff_t n, ptrdiff
     return canvas;
 }
 
-static int FN(conv2d_threads)(const mg_conv2d *s, int threads)
+static int FN(conv2d_threads)(const mg_windows *s, int threads)
 {
     return mg_threads_worth((double)(s->n * s->oh * s->ow * s->f) * (double)(s->kh * s->kw * s->c),
                             threads);
@@ -71,7 +71,7 @@ static int FN(conv2d_threads)(const mg_conv2d *s, int threads)
 static void FN(convolution_task)(const void *context, ptrdiff_t index, int thread)
 {
     const FN(convolution) *v = context;
-    const mg_conv2d *s = &v->s;
+    const mg_windows *s = &v->s;
     const ptrdiff_t n = index / v->bands, band = index % v->bands;
     const ptrdiff_t begin = s->oh * band / v->bands, end = s->oh * (band + 1) / v->bands;
     const ptrdiff_t rows = (end - 1 - begin) * s->sh + s->kh;
@@ -91,19 +91,19 @@ static void FN(convolution_task)(const void *context, ptrdiff_t index, int threa
 
 static int FN(needs_canvas)(const FN(convolution) *v)
 {
-    const mg_conv2d *s = &v->s;
+    const mg_windows *s = &v->s;
     return s->top || s->left || v->spread_h > 1 || v->spread_w > 1
         || (s->oh - 1) * s->sh + s->kh > s->h || (s->ow - 1) * s->sw + s->kw > s->w;
 }
 
-static ptrdiff_t FN(canvas_size)(const mg_conv2d *s)
+static ptrdiff_t FN(canvas_size)(const mg_windows *s)
 {
     return ALIGNED(((s->oh - 1) * s->sh + s->kh) * ((s->ow - 1) * s->sw + s->kw) * s->c);
 }
 
 static void FN(convolve)(FN(convolution) *v, REAL *canvas, int threads)
 {
-    const mg_conv2d *s = &v->s;
+    const mg_windows *s = &v->s;
     threads = FN(conv2d_threads)(s, threads);
     v->canvas = FN(needs_canvas)(v) ? canvas : NULL;
     v->canvas_size = FN(canvas_size)(s);
@@ -123,7 +123,7 @@ static void FN(widen)(ptrdiff_t rows, ptrdiff_t cols, ptrdiff_t pitch, const REA
 /* kernel and bias as the tiles want them, in scratch if need be; returns what is left of that */
 static REAL *FN(set_weights)(FN(convolution) *v, const REAL *w, const REAL *bias, REAL *scratch)
 {
-    const mg_conv2d *s = &v->s;
+    const mg_windows *s = &v->s;
     const ptrdiff_t taps = s->kh * s->kw * s->c;
     v->w = w, v->bias = bias, v->pitch = ROUND_UP(s->f, LANES);
     if (v->pitch != s->f) { /* whole vectors are read: give the last one of each row its lanes */
@@ -137,13 +137,13 @@ static REAL *FN(set_weights)(FN(convolution) *v, const REAL *w, const REAL *bias
     return scratch + ALIGNED((taps + 1) * v->pitch);
 }
 
-static ptrdiff_t FN(conv2d_scratch)(const mg_conv2d *s, int threads)
+static ptrdiff_t FN(conv2d_scratch)(const mg_windows *s, int threads)
 {
     const ptrdiff_t pitch = ROUND_UP(s->f, LANES);
     return ALIGNED((s->kh * s->kw * s->c + 1) * pitch) + threads * FN(canvas_size)(s);
 }
 
-static void FN(conv2d)(const mg_conv2d *s, const REAL *x, const REAL *w, const REAL *bias,
+static void FN(conv2d)(const mg_windows *s, const REAL *x, const REAL *w, const REAL *bias,
                        REAL *restrict y, REAL *restrict scratch, int threads)
 {
     FN(convolution) v = {.s = *s, .spread_h = 1, .spread_w = 1, .x = x, .y = y};
@@ -152,9 +152,9 @@ static void FN(conv2d)(const mg_conv2d *s, const REAL *x, const REAL *w, const R
 }
 
 /* the convolution of dy that yields dx: its image is dy, its output has the size of the images */
-static mg_conv2d FN(dx_shape)(const mg_conv2d *s)
+static mg_windows FN(dx_shape)(const mg_windows *s)
 {
-    const mg_conv2d d = {
+    const mg_windows d = {
         .n = s->n, .h = s->oh, .w = s->ow, .c = s->f,
         .kh = s->kh, .kw = s->kw, .f = s->c,
         .sh = 1, .sw = 1,
@@ -164,13 +164,13 @@ static mg_conv2d FN(dx_shape)(const mg_conv2d *s)
     return d;
 }
 
-static ptrdiff_t FN(conv2d_dx_scratch)(const mg_conv2d *s, int threads)
+static ptrdiff_t FN(conv2d_dx_scratch)(const mg_windows *s, int threads)
 {
-    const mg_conv2d d = FN(dx_shape)(s);
+    const mg_windows d = FN(dx_shape)(s);
     return FN(conv2d_scratch)(&d, threads);
 }
 
-static void FN(conv2d_dx)(const mg_conv2d *s, const REAL *dy, const REAL *w, REAL *restrict dx,
+static void FN(conv2d_dx)(const mg_windows *s, const REAL *dy, const REAL *w, REAL *restrict dx,
                           REAL *restrict scratch, int threads)
 {
     const ptrdiff_t pitch = ROUND_UP(s->c, LANES), taps = s->kh * s->kw * s->f;
@@ -207,7 +207,7 @@ typedef struct FN(dw_sum) {
 static void FN(dw_task)(const void *context, ptrdiff_t index, int thread)
 {
     const FN(dw_sum) *d = context;
-    const mg_conv2d *s = &d->v.s;
+    const mg_windows *s = &d->v.s;
     const ptrdiff_t chunk = index / d->parts, part = index % d->parts;
     const ptrdiff_t begin = s->n * chunk / d->chunks, end = s->n * (chunk + 1) / d->chunks;
     const ptrdiff_t rows = s->kw * s->c; /* of dw, per kernel row */
@@ -241,7 +241,7 @@ static void FN(dw_task)(const void *context, ptrdiff_t index, int thread)
 static void FN(add_chunks_task)(const void *context, ptrdiff_t row, int thread)
 {
     const FN(dw_sum) *d = context;
-    const mg_conv2d *s = &d->v.s;
+    const mg_windows *s = &d->v.s;
     const ptrdiff_t size = s->kh * s->kw * s->c * s->f;
     (void)thread;
     for (ptrdiff_t j = row * s->f; j < (row + 1) * s->f; j++) {
@@ -252,19 +252,19 @@ static void FN(add_chunks_task)(const void *context, ptrdiff_t row, int thread)
     }
 }
 
-static ptrdiff_t FN(dw_chunks)(const mg_conv2d *s)
+static ptrdiff_t FN(dw_chunks)(const mg_windows *s)
 {
     return MAX(1, MIN(MIN(CHUNKS, s->n), CHUNKS_SIZE / (s->kh * s->kw * s->c * s->f)));
 }
 
-static ptrdiff_t FN(conv2d_dw_scratch)(const mg_conv2d *s, int threads)
+static ptrdiff_t FN(conv2d_dw_scratch)(const mg_windows *s, int threads)
 {
     const ptrdiff_t pitch = ROUND_UP(s->f, LANES);
     return ALIGNED(FN(dw_chunks)(s) * s->kh * s->kw * s->c * s->f)
         + threads * (FN(canvas_size)(s) + ALIGNED(s->oh * s->ow * pitch));
 }
 
-static void FN(conv2d_dw)(const mg_conv2d *s, const REAL *x, const REAL *dy, REAL *restrict dw,
+static void FN(conv2d_dw)(const mg_windows *s, const REAL *x, const REAL *dy, REAL *restrict dw,
                           REAL *restrict scratch, int threads)
 {
     const ptrdiff_t taps = s->kh * s->kw * s->c, pitch = ROUND_UP(s->f, LANES);
@@ -288,4 +288,45 @@ static void FN(conv2d_dw)(const mg_conv2d *s, const REAL *x, const REAL *dy, REA
     if (d.chunks > 1)
         mg_parallel_for(taps, mg_threads_worth((double)(d.chunks * taps * s->f), threads),
                         FN(add_chunks_task), &d);
+}
+
+RUN(conv2d)
+{
+    const mg_windows w = windows_for(s, r->n);
+    FN(conv2d)(&w, s->x, s->w, s->bias, s->y, r->scratch, r->threads);
+    if (s->relu)
+        FN(relu)(w.n * w.oh * w.ow * w.f, s->y, s->y, r->threads);
+}
+
+ROOM(conv2d)
+{
+    const mg_windows w = windows_for(s, n);
+    return FN(conv2d_scratch)(&w, threads);
+}
+
+RUN(conv2d_dx)
+{
+    const mg_windows w = windows_for(s, r->n);
+    FN(conv2d_dx)(&w, s->dy, s->w, s->dx, r->scratch, r->threads);
+}
+
+ROOM(conv2d_dx)
+{
+    const mg_windows w = windows_for(s, n);
+    return FN(conv2d_dx_scratch)(&w, threads);
+}
+
+RUN(conv2d_dw)
+{
+    const mg_windows w = windows_for(s, r->n);
+    FN(conv2d_dw)(&w, s->x, s->dy, s->dw, r->scratch, r->threads);
+    if (s->db)
+        FN(sum_rows)(w.n * w.oh * w.ow, w.f, s->dy, s->db, r->scratch, r->threads);
+}
+
+ROOM(conv2d_dw)
+{
+    const mg_windows w = windows_for(s, n);
+    const ptrdiff_t dw = FN(conv2d_dw_scratch)(&w, threads);
+    return s->db ? MAX(dw, FN(sum_rows_scratch)(n * w.oh * w.ow, w.f)) : dw;
 }

@@ -58,3 +58,25 @@ INLINE void hyperbolic_tangent(VEC *y, const VEC *x)
     FN(select)(&near, &mask, &far);
     *y = near;
 }
+
+/* 1 / (1 + e ** -x), or e ** x / (1 + e ** x): no power is inf */
+INLINE void logistic(VEC *y, const VEC *x)
+{
+    const VEC zero = SPLAT(0.0f), one = SPLAT(1.0f), negative = zero - *x;
+    const FN(lanes) mask = GREATER(*x, zero);
+    VEC power = *x, sum;
+    FN(select)(&power, &mask, &negative);
+    exponential(&power, &power);
+    sum = power + one;
+    FN(select)(&power, &mask, &one);
+    *y = power / sum;
+}
+
+/* v, where x is not above 0 times the slope; NaN passes */
+INLINE void scale_negative(VEC *y, const VEC *v, const VEC *x, const VEC *slope)
+{
+    const VEC zero = SPLAT(0.0f), scaled = *v * *slope;
+    const FN(lanes) mask = ~(GREATER(*x, zero) | UNORDERED(*x));
+    *y = *v;
+    FN(select)(y, &mask, &scaled);
+}

@@ -12,7 +12,7 @@
 #define FEW_SIDE(s) ((s)->kh == 3 ? FEW_VECTORS : 1)
 #define FEW_PAIRS(f) (2 * (f) <= LANES ? 2 : 1)
 
-static int FN(few_taps)(const mg_conv2d *s, ptrdiff_t ph, ptrdiff_t pw)
+static int FN(few_taps)(const mg_windows *s, ptrdiff_t ph, ptrdiff_t pw)
 {
     return s->c == 1 && s->sh == 1 && s->sw == 1 && ph == 2 && pw == 2 && s->kh == s->kw
         && (s->kh == 3 || (s->kh == 5 && MG_REGISTERS >= 32));
@@ -199,7 +199,7 @@ INLINE void FN(few_gradients)(const int k, const int vectors, const int pairs, p
 #define FEW(k, vectors, pairs, begin, end)                                                        \
     FN(few_gradients)(k, vectors, pairs, f, o, x, width, rows, windows, begin, end, dy, argmax, sums)
 
-static void FN(few_dw)(const mg_conv2d *s, const REAL *x, ptrdiff_t width, ptrdiff_t rows,
+static void FN(few_dw)(const mg_windows *s, const REAL *x, ptrdiff_t width, ptrdiff_t rows,
                        ptrdiff_t windows, const REAL *dy, const uint8_t *argmax, REAL *sums)
 {
     const ptrdiff_t f = s->f, k = s->kh, most = FEW_SIDE(s) * LANES;

@@ -1,7 +1,7 @@
 /* Max-pooling: LANES channels at a time, the window's pixels in row-major order, a later one
    winning only when it is larger, so that the first of equals stays. */
 typedef struct FN(pooling) {
-    mg_pool2d s;
+    mg_windows s;
     const REAL *x; /* forward: the images; backward: dy */
     REAL *y;       /* forward: the output; backward: dx */
     const int32_t *from;
@@ -11,7 +11,7 @@ typedef struct FN(pooling) {
 static void FN(max_pool2d_task)(const void *context, ptrdiff_t index, int thread)
 {
     const FN(pooling) *p = context;
-    const mg_pool2d *s = &p->s;
+    const mg_windows *s = &p->s;
     const ptrdiff_t n = index / s->oh, i = index % s->oh;
     const ptrdiff_t u0 = MAX(0, s->top - i * s->sh), u1 = MIN(s->kh, s->h + s->top - i * s->sh);
     (void)thread;
@@ -39,7 +39,7 @@ static void FN(max_pool2d_task)(const void *context, ptrdiff_t index, int thread
     }
 }
 
-static void FN(max_pool2d)(const mg_pool2d *s, const REAL *x, REAL *restrict y,
+static void FN(max_pool2d)(const mg_windows *s, const REAL *x, REAL *restrict y,
                            int32_t *restrict argmax, int threads)
 {
     const FN(pooling) p = {.s = *s, .x = x, .y = y, .argmax = argmax};
@@ -50,7 +50,7 @@ static void FN(max_pool2d)(const mg_pool2d *s, const REAL *x, REAL *restrict y,
 static void FN(max_pool2d_dx_task)(const void *context, ptrdiff_t n, int thread)
 {
     const FN(pooling) *p = context;
-    const mg_pool2d *s = &p->s;
+    const mg_windows *s = &p->s;
     REAL *dx = p->y + n * s->h * s->w * s->c;
     (void)thread;
     memset(dx, 0, (size_t)(s->h * s->w * s->c) * sizeof *dx);
@@ -83,10 +83,22 @@ static void FN(max_pool2d_dx_task)(const void *context, ptrdiff_t n, int thread)
         }
 }
 
-static void FN(max_pool2d_dx)(const mg_pool2d *s, const REAL *dy, const int32_t *argmax,
+static void FN(max_pool2d_dx)(const mg_windows *s, const REAL *dy, const int32_t *argmax,
                               REAL *restrict dx, int threads)
 {
     const FN(pooling) p = {.s = *s, .x = dy, .y = dx, .from = argmax};
     threads = mg_threads_worth((double)(s->n * s->oh * s->ow * s->c) * (double)(s->kh * s->kw), threads);
     mg_parallel_for(s->n, threads, FN(max_pool2d_dx_task), &p);
+}
+
+RUN(max_pool2d)
+{
+    const mg_windows w = windows_for(s, r->n);
+    FN(max_pool2d)(&w, s->x, s->y, s->argmax, r->threads);
+}
+
+RUN(max_pool2d_dx)
+{
+    const mg_windows w = windows_for(s, r->n);
+    FN(max_pool2d_dx)(&w, s->dy, s->argmax, s->dx, r->threads);
 }

@@ -1,5 +1,5 @@
 /* Included once by each isa_*.c, which sets MG_NAME, MG_VBYTES (bytes a vector; 0: no vectors) and
-   MG_REGISTERS: compiles every kernel body for float and for double and exports the table. */
+   MG_REGISTERS: compiles every body, for float and for double, and exports the table of them. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -33,14 +33,25 @@ enum { ALONG = 0, ACROSS = 1 }; /* how a tile walks A: see tile.inl */
 #define PREFETCH(p) ((void)(p))
 #endif
 
+/* What a step runs (kernels.def, steps.def), and how many numbers of scratch it takes. */
+#define RUN(op) static void FN(op##_run)(const mg_step *s, mg_run *r)
+#define ROOM(op) static ptrdiff_t FN(op##_room)(const mg_step *s, ptrdiff_t n, int threads)
+
+INLINE mg_windows windows_for(const mg_step *s, ptrdiff_t n)
+{
+    mg_windows w = s->windows;
+    w.n = n;
+    return w;
+}
+
 #define REAL float
 #define REAL_BYTES 4
 #define INT int32_t
 #define SQRT sqrtf
 #define TINY FLT_MIN
-#define PROGRAM /* models compute in float */
+#define PROGRAM /* steps are in float alone */
 #define FN(name) JOIN(name, f32)
-#include "kernels.inl"
+#include "kernels/all.inl"
 #undef REAL
 #undef REAL_BYTES
 #undef INT
@@ -55,7 +66,7 @@ enum { ALONG = 0, ACROSS = 1 }; /* how a tile walks A: see tile.inl */
 #define SQRT sqrt
 #define TINY DBL_MIN
 #define FN(name) JOIN(name, f64)
-#include "kernels.inl"
+#include "kernels/all.inl"
 #undef REAL
 #undef REAL_BYTES
 #undef INT
@@ -63,20 +74,23 @@ enum { ALONG = 0, ACROSS = 1 }; /* how a tile walks A: see tile.inl */
 #undef TINY
 #undef FN
 
-#define MG_TABLE(x)                                                                               \
-    {                                                                                             \
-        JOIN(matmul, x), JOIN(matmul_scratch, x), JOIN(sum_rows, x), JOIN(sum_rows_scratch, x),   \
-            JOIN(conv2d, x), JOIN(conv2d_scratch, x), JOIN(conv2d_dx, x),                         \
-            JOIN(conv2d_dx_scratch, x), JOIN(conv2d_dw, x), JOIN(conv2d_dw_scratch, x),           \
-            JOIN(max_pool2d, x), JOIN(max_pool2d_dx, x),                                          \
-            JOIN(conv2d_relu_pool, x), JOIN(conv2d_relu_pool_scratch, x),                         \
-            JOIN(conv2d_relu_pool_dx, x), JOIN(conv2d_relu_pool_dx_scratch, x),                   \
-            JOIN(conv2d_relu_pool_dw, x), JOIN(conv2d_relu_pool_dw_scratch, x),                   \
-            JOIN(relu, x), JOIN(relu_dx, x), JOIN(adam, x)                                        \
-    }
-
 #define MG_TEXT_(x) #x
 #define MG_TEXT(x) MG_TEXT_(x)
 extern const mg_isa JOIN(mg_isa, MG_NAME);
-const mg_isa JOIN(mg_isa, MG_NAME) = {MG_TEXT(MG_NAME), MG_TABLE(f32), MG_TABLE(f64),
-                                     {program_feed, program_run, program_scratch}};
+const mg_isa JOIN(mg_isa, MG_NAME) = {
+    MG_TEXT(MG_NAME),
+    {{
+#define KERNEL(op, room, operands) [MG_##op] = {op##_run_f32, room##_f32},
+#define STEP KERNEL
+#include "kernels.def"
+#include "steps.def"
+#undef STEP
+#undef KERNEL
+     },
+     {
+#define KERNEL(op, room, operands) [MG_##op] = {op##_run_f64, room##_f64},
+#include "kernels.def"
+#undef KERNEL
+     }},
+    feed,
+};

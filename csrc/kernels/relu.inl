@@ -36,4 +36,8 @@ static void FN(relu_dx)(ptrdiff_t n, const REAL *dy, const REAL *y, REAL *dx, in
     mg_parallel_for(CEIL_DIV(n, RELU_CHUNK), mg_threads_worth((double)n, threads), FN(relu_task), &s);
 }
 
+RUN(relu) { FN(relu)(r->n * s->units, s->x, s->y, r->threads); }
+
+RUN(relu_dx) { FN(relu_dx)(r->n * s->units, s->dy, s->y, s->dx, r->threads); }
+
 #undef RELU_CHUNK

@@ -1,17 +1,30 @@
-/* Every kernel body, for the REAL and the vector width at hand. */
-#include "vec.inl"
-#include "tile.inl"
+/* Every body, for the REAL and the vector width at hand. */
+#include "simd/vec.inl"
+#include "simd/tile.inl"
+
+ROOM(no)
+{
+    (void)s, (void)n, (void)threads;
+    return 0;
+}
+
 #include "matmul.inl"
+#include "sum_rows.inl"
+#include "relu.inl"
 #include "conv2d.inl"
 #include "argmax.inl"
 #include "max_pool2d.inl"
 #include "conv2d_few.inl"
 #include "winograd.inl"
 #include "conv2d_pool.inl"
-#include "relu.inl"
 #include "adam.inl"
 #ifdef PROGRAM
-#include "program.inl"
+#include "program/feed.inl"
+#include "program/dense.inl"
+#include "program/functions.inl"
+#include "program/softmax.inl"
+#include "program/activation.inl"
+#include "program/sgd.inl"
 #endif
 #undef NONE
 #undef FIRST

@@ -24,7 +24,7 @@ typedef struct FN(winograd) {
    side by side do not push one another out of the cache */
 #define ODD_LINES(count) ((ALIGNED(count) / ALIGNED(1) | 1) * ALIGNED(1))
 
-static FN(winograd) FN(winograd_of)(const mg_conv2d *s, ptrdiff_t tiles)
+static FN(winograd) FN(winograd_of)(const mg_windows *s, ptrdiff_t tiles)
 {
     const ptrdiff_t pitch = ROUND_UP(s->f, LANES);
     FN(winograd) g = {
@@ -38,7 +38,7 @@ static FN(winograd) FN(winograd_of)(const mg_conv2d *s, ptrdiff_t tiles)
 /* Whether it is faster: c and f fill vectors, and an image has enough tiles to repay u. (Measured.
    How many images there are has no say: each shall come out the same in any batch.) The float's
    error is half that of 9*c products added in a row; doubles are left to those. */
-static int FN(winograd_pays)(const mg_conv2d *s, ptrdiff_t tiles)
+static int FN(winograd_pays)(const mg_windows *s, ptrdiff_t tiles)
 {
     return sizeof(REAL) == sizeof(float) && s->kh == 3 && s->kw == 3 && s->sh == 1 && s->sw == 1
         && MIN(s->c, s->f) >= MAX(LANES, 8) && tiles > 4;
