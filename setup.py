@@ -81,7 +81,7 @@ def side_by_side(compiler, force):
 
     def compile_one(source, output_dir, options):
         (compiled,) = compiler.object_filenames([source], output_dir=output_dir)
-        made_of = [source, __file__, *glob("csrc/**/*.[hd]*", recursive=True)]
+        made_of = [source, __file__, *headers()]
         if Path(source).name.startswith("isa_"):
             made_of += glob("csrc/*/*.inl")
         if force or newer_group(made_of, compiled):
@@ -152,13 +152,18 @@ class BuildKernels(build_ext):
         return ""
 
 
+def headers():
+    """What every file of csrc/ may include: .h and .def."""
+    return glob("csrc/**/*.[hd]*", root_dir=HERE, recursive=True)
+
+
 def extension(name, *sources, bodies=()):
     """micrograd_ext.<name>, of files of micrograd_ext/ and csrc/; bodies: what these include."""
     return Extension(
         f"micrograd_ext.{name}",
         sources=list(sources),
         include_dirs=["csrc"],
-        depends=["setup.py", *sorted([*glob("csrc/**/*.[hd]*", root_dir=HERE, recursive=True), *bodies])],
+        depends=["setup.py", *sorted([*headers(), *bodies])],
     )
 
 

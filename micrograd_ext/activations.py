@@ -9,7 +9,7 @@ import numpy as np
 
 from . import ops
 from .common.arguments import at_least_0, finite
-from .common.serialization import custom_object_scope, find, named
+from .common.serialization import custom_object_scope, find, named, public_functions
 from .common.serialization import serialize as _serialize
 from .ops import exp, leaky_relu, log_sigmoid, log_softmax, sigmoid, softmax, softplus, tanh
 from .tensor import Array, Tensor, TensorLike, op
@@ -97,20 +97,7 @@ def _relu(x: TensorLike, /, slope: float, top: float, limit: float) -> tuple[Any
     return y, dx
 
 
-_NAMES: dict[str, Activation] = named(
-    {
-        "exponential": exp,
-        "leaky_relu": leaky_relu,
-        "linear": linear,
-        "log_sigmoid": log_sigmoid,
-        "log_softmax": log_softmax,
-        "relu": relu,
-        "sigmoid": sigmoid,
-        "softmax": softmax,
-        "softplus": softplus,
-        "tanh": tanh,
-    }
-)
+_NAMES: dict[str, Activation] = public_functions(globals())
 named({"relu": ops.relu})
 
 

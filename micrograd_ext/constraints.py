@@ -7,7 +7,8 @@ from typing import Any, TypeAlias
 
 from . import ops
 from .common.arguments import at_least_0, finite
-from .common.serialization import Configured, custom_object_scope, make
+from .common.naming import snake
+from .common.serialization import Configured, custom_object_scope, make, public_classes
 from .common.serialization import serialize as _serialize
 from .tensor import Axis, Tensor, TensorLike
 
@@ -154,12 +155,7 @@ min_max_norm = MinMaxNorm
 non_neg = NonNeg
 unit_norm = UnitNorm
 
-_NAMES: dict[str, type[Constraint]] = {
-    "max_norm": MaxNorm,
-    "min_max_norm": MinMaxNorm,
-    "non_neg": NonNeg,
-    "unit_norm": UnitNorm,
-}
+_NAMES = {snake(name): kind for name, kind in public_classes(globals(), Constraint).items()}
 
 
 def serialize(constraint: ConstraintLike) -> Any:

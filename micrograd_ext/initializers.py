@@ -11,7 +11,8 @@ import numpy as np
 
 from .common import random_stream
 from .common.arguments import finite, float32_only, seed_or_none, whole
-from .common.serialization import Configured, make
+from .common.naming import snake
+from .common.serialization import Configured, make, public_classes
 from .tensor import Array
 
 __all__ = [
@@ -310,21 +311,7 @@ class LecunNormal(VarianceScaling):
         super().__init__(1.0, "fan_in", "truncated_normal", seed)
 
 
-_NAMES: dict[str, type[Initializer]] = {
-    "constant": Constant,
-    "glorot_normal": GlorotNormal,
-    "glorot_uniform": GlorotUniform,
-    "he_normal": HeNormal,
-    "he_uniform": HeUniform,
-    "lecun_normal": LecunNormal,
-    "lecun_uniform": LecunUniform,
-    "ones": Ones,
-    "random_normal": RandomNormal,
-    "random_uniform": RandomUniform,
-    "truncated_normal": TruncatedNormal,
-    "variance_scaling": VarianceScaling,
-    "zeros": Zeros,
-}
+_NAMES = {snake(name): kind for name, kind in public_classes(globals(), Initializer).items()}
 
 
 def get(identifier: Any) -> Any:

@@ -13,7 +13,15 @@ import numpy.typing as npt
 from . import ops
 from .common.arguments import at_least_0, axis_of, float32_only
 from .common.naming import name_for
-from .common.serialization import Configured, config_of, custom_object_scope, find, make, named
+from .common.serialization import (
+    Configured,
+    config_of,
+    custom_object_scope,
+    find,
+    make,
+    public_classes,
+    public_functions,
+)
 from .common.serialization import serialize as _serialize
 from .ops.losses import EPSILON
 from .tensor import Array, Tensor, TensorLike, op
@@ -619,23 +627,15 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
         )
 
 
-FUNCTIONS: dict[str, Callable[..., Tensor]] = named(
-    {
-        "BCE": binary_crossentropy,
-        "MAE": mean_absolute_error,
-        "MSE": mean_squared_error,
-        "bce": binary_crossentropy,
-        "binary_crossentropy": binary_crossentropy,
-        "categorical_crossentropy": categorical_crossentropy,
-        "mae": mean_absolute_error,
-        "mean_absolute_error": mean_absolute_error,
-        "mean_squared_error": mean_squared_error,
-        "mse": mean_squared_error,
-        "sparse_categorical_crossentropy": sparse_categorical_crossentropy,
-    }
-)
-_KINDS: list[type[Loss]] = [LossFunctionWrapper, *LossFunctionWrapper.__subclasses__()]
-CLASSES = {kind.__name__: kind for kind in _KINDS}
+FUNCTIONS: dict[str, Callable[..., Tensor]] = public_functions(globals()) | {
+    "BCE": binary_crossentropy,
+    "MAE": mean_absolute_error,
+    "MSE": mean_squared_error,
+    "bce": binary_crossentropy,
+    "mae": mean_absolute_error,
+    "mse": mean_squared_error,
+}
+CLASSES = public_classes(globals(), Loss)
 
 
 def get(identifier: Any) -> Any:

@@ -12,7 +12,14 @@ import numpy.typing as npt
 from . import initializers, losses
 from .common.arguments import at_least_0, finite, float32_only, positive
 from .common.naming import name_for, snake
-from .common.serialization import Configured, custom_object_scope, find, make, named
+from .common.serialization import (
+    Configured,
+    custom_object_scope,
+    find,
+    make,
+    public_classes,
+    public_functions,
+)
 from .common.serialization import serialize as _serialize
 from .losses import (
     binary_crossentropy,
@@ -731,38 +738,14 @@ class SparseCategoricalCrossentropy(_Named):
         )
 
 
-_NAMES: dict[str, MetricFunction] = named(
-    {
-        "acc": accuracy,
-        "accuracy": accuracy,
-        "binary_accuracy": binary_accuracy,
-        "categorical_accuracy": categorical_accuracy,
-        "sparse_categorical_accuracy": sparse_categorical_accuracy,
-        "sparse_top_k_categorical_accuracy": sparse_top_k_categorical_accuracy,
-        "top_k_categorical_accuracy": top_k_categorical_accuracy,
-        **losses.FUNCTIONS,
-    }
-)
-_KINDS = (
-    Accuracy,
-    BinaryAccuracy,
-    BinaryCrossentropy,
-    CategoricalAccuracy,
-    CategoricalCrossentropy,
-    Mean,
-    MeanAbsoluteError,
-    MeanMetricWrapper,
-    MeanSquaredError,
-    RootMeanSquaredError,
-    SparseCategoricalAccuracy,
-    SparseCategoricalCrossentropy,
-    SparseTopKCategoricalAccuracy,
-    Sum,
-    TopKCategoricalAccuracy,
-)
-_CLASSES = {kind.__name__: kind for kind in _KINDS}
+_NAMES: dict[str, MetricFunction] = {
+    **losses.FUNCTIONS,
+    **public_functions(globals()),
+    "acc": accuracy,
+}
+_CLASSES: dict[str, type[Metric]] = public_classes(globals(), Metric)
 #: Also by their names in lower case, where no function has that.
-_CLASSES |= {snake(kind.__name__): kind for kind in _KINDS if snake(kind.__name__) not in _NAMES}
+_CLASSES |= {snake(name): kind for name, kind in _CLASSES.items() if snake(name) not in _NAMES}
 
 
 #: What stands for a function whose name is given.

@@ -9,7 +9,8 @@ import numpy as np
 
 from . import ops
 from .common.arguments import finite
-from .common.serialization import Configured, custom_object_scope, make
+from .common.naming import snake
+from .common.serialization import Configured, custom_object_scope, make, public_classes
 from .common.serialization import serialize as _serialize
 from .tensor import Tensor, TensorLike
 
@@ -128,13 +129,8 @@ class OrthogonalRegularizer(Regularizer):
         return self.factor * ops.sum(ops.absolute((rows @ rows.T) * apart)) / pairs
 
 
-_NAMES = {
-    "l1": L1,
-    "l1_l2": L1L2,
-    "l1l2": L1L2,
-    "l2": L2,
-    "orthogonal_regularizer": OrthogonalRegularizer,
-}
+_NAMES = {snake(name): kind for name, kind in public_classes(globals(), Regularizer).items()}
+_NAMES["l1_l2"] = L1L2
 
 
 def get(identifier: Any) -> Any:

@@ -60,6 +60,19 @@ def named(table: dict[str, T]) -> dict[str, T]:
     return table
 
 
+def public_classes(module: Mapping[str, Any], base: type[T]) -> dict[str, type[T]]:
+    """The classes derived from `base` that a module has in `__all__` and so far, by their names."""
+    things = [module.get(name) for name in module["__all__"]]
+    kinds = [thing for thing in things if isinstance(thing, type) and issubclass(thing, base)]
+    return {kind.__name__: kind for kind in kinds if kind is not base}
+
+
+def public_functions(module: Mapping[str, Any]) -> dict[str, Any]:
+    """The functions of `__all__` of a module that users name, by the names they write."""
+    names = [name for name in module["__all__"] if name not in ("get", "serialize", "deserialize")]
+    return named({name: module[name] for name in names if not isinstance(module[name], type)})
+
+
 def make(what: str, table: Mapping[str, Any], identifier: Any) -> Any:
     """A new object of the class of that name, or of what `serialize` made of one.
 

@@ -29,6 +29,7 @@ from ..layers import (
 )
 from ..layers.convolution import windows
 from ..tensor import Array
+from . import _executor
 from .builder import Builder, NotLoweredError, Pullback, Weights
 from .fusion import ConvolutionAndPooling
 
@@ -41,10 +42,8 @@ R = TypeVar("R", bound=Rule)
 RULES: dict[type, Rule] = {}
 
 LEAKY_RELU_SLOPE = 0.2  # of `ops.leaky_relu` by default
-FUNCTIONS = {
-    activations.get(name): name
-    for name in ("relu", "leaky_relu", "sigmoid", "tanh", "exponential", "softmax")
-}
+#: Activations that have a step: the rows of csrc/functions.def, without what Rescaling does.
+FUNCTIONS = {activations.get(name): name for name in _executor.FUNCTIONS if name != "affine"}
 RELU = activations.get("relu")
 
 

@@ -18,7 +18,7 @@ UPDATES = ("adam", "sgd")
 
 
 class Step(NamedTuple):
-    """One kernel call: an op and its operands, as `csrc/kernels.def` and `csrc/steps.def` list them, and what it is for."""
+    """One call of an op of `csrc/kernels.def` or `csrc/steps.def`, and what it is for."""
 
     op: str
     operands: dict[str, Any]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..common.serialization import custom_object_scope, make
+from ..common.serialization import custom_object_scope, make, public_classes
 from ..common.serialization import serialize as _serialize
 from .base import Layer, Shape
 from .convolution import (
@@ -45,26 +45,7 @@ __all__ = [
     "serialize",
 ]
 
-_CLASSES: dict[str, type[Layer]] = {
-    kind.__name__: kind
-    for kind in (
-        Activation,
-        AveragePooling2D,
-        BatchNormalization,
-        Conv2D,
-        Dense,
-        Dropout,
-        Flatten,
-        GlobalAveragePooling2D,
-        InputLayer,
-        LeakyReLU,
-        MaxPooling2D,
-        ReLU,
-        Rescaling,
-        Reshape,
-        Softmax,
-    )
-}
+_CLASSES = public_classes(globals(), Layer)
 
 
 def add_class(kind: type[Layer]) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ..common.serialization import custom_object_scope, make
+from ..common.serialization import custom_object_scope, make, public_classes
 from ..common.serialization import serialize as _serialize
 from . import schedules
 from .adam import Adam, AdamW
@@ -24,7 +24,7 @@ __all__ = [
     "serialize",
 ]
 
-_NAMES: dict[str, type[Optimizer]] = {"adam": Adam, "adamw": AdamW, "rmsprop": RMSprop, "sgd": SGD}
+_NAMES = {name.lower(): kind for name, kind in public_classes(globals(), Optimizer).items()}
 
 
 def serialize(optimizer: Optimizer) -> Any:
