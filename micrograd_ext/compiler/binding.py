@@ -54,32 +54,34 @@ class Binding:
     def _optimizer_slots(self) -> list[list[Variable]]:
         return [] if self.optimizer is None else self.optimizer.fused_slots()
 
+    # Both are asked for each batch: loops, which take half the time that all() of a generator takes.
+
     @property
     def fits(self) -> bool:
         """Whether the weights still have shapes and types that the steps can work on."""
-        return all(
-            v.requires_grad and v.dtype == np.float32 and v.shape == view.shape
-            for v, view in zip(self.variables, self._weights, strict=True)
-        ) and all(
-            v.data is array
-            or (
+        for v, view in zip(self.variables, self._weights, strict=True):
+            if not v.requires_grad or v.dtype != np.float32 or v.shape != view.shape:
+                return False
+        for v, array in self.frozen:
+            if v.data is not array and not (
                 v.data.shape == array.shape
                 and v.data.dtype == array.dtype
                 and v.data.flags.c_contiguous
-            )
-            for v, array in self.frozen
-        )
+            ):
+                return False
+        return True
 
     @property
     def stale(self) -> bool:
         """Whether a weight, or the optimizer, has another array than the steps use."""
+        for v, array in self.frozen:
+            if v.data is not array:
+                return True
+        for v, view in zip(self.variables, self._weights, strict=True):
+            if v.data is not view:
+                return True
         slots = self._optimizer_slots()
-        return not (
-            len(slots) == len(self._bound_slots)
-            and all(map(is_, slots, self._bound_slots))
-            and all(v.data is view for v, view in zip(self.variables, self._weights, strict=True))
-            and all(v.data is array for v, array in self.frozen)
-        )
+        return len(slots) != len(self._bound_slots) or not all(map(is_, slots, self._bound_slots))
 
     def rebind(self) -> dict[int, Array]:
         """Bring the numbers of the flat arrays up to date, and the views into their places.
