@@ -107,8 +107,9 @@ class BuildKernels(build_ext):
         """Choose flags for the compiler at hand, then build."""
         # Of -O3, the kernels need that loops become vectors; the rest only takes time to compile.
         # -g0: Python's own flags ask for debugging symbols, which take a quarter of the time.
-        flags = ["-std=gnu11", "-O2", "-ftree-vectorize", "-fvect-cost-model=dynamic"]
-        flags += ["-fno-math-errno", "-pthread", "-g0"]
+        flags = ["-std=gnu11", "-O2", "-ftree-vectorize", "-fno-math-errno", "-pthread", "-g0"]
+        if not self.is_clang():  # which does it anyway, and does not know the flag
+            flags += ["-fvect-cost-model=dynamic"]
         links = ["-pthread"]
         if self.compiler.compiler_type == "msvc":
             flags, links = ["/O2", "/std:c11"], []
@@ -141,6 +142,17 @@ class BuildKernels(build_ext):
                 " Ubuntu: apt-get install gcc python3-dev; Fedora: dnf install gcc python3-devel;"
                 " macOS: xcode-select --install). CC=clang chooses a compiler"
             ) from error
+
+    def is_clang(self):
+        """Whether the compiler is clang, whatever it is called: on macOS, it is gcc."""
+        command = getattr(self.compiler, "compiler_so", [""])
+        try:
+            asked = subprocess.run(
+                [*command, "-dM", "-E", "-xc", os.devnull], capture_output=True, check=False
+            )
+        except OSError:  # there is no compiler, of which `without` speaks
+            return False
+        return b"__clang__" in asked.stdout
 
     def without(self):
         """What is not there, of what compiling takes; '' if nothing is amiss, or by MSVC."""
