@@ -24,7 +24,7 @@ from micrograd_ext.kernels import _kernels
 
 Array = npt.NDArray[Any]
 RANDOM = np.random.default_rng(7)
-NOT_KERNELS = {"isas", "get_num_threads", "set_num_threads", "config"}
+NOT_KERNELS = {"isas", "get_num_threads", "set_num_threads", "config", "windows_along"}
 
 
 def public_functions() -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Binding:
     def _optimizer_slots(self) -> list[list[Variable]]:
         return [] if self.optimizer is None else self.optimizer.fused_slots()
 
-    # Both are asked for each batch: loops, which take half the time that all() of a generator takes.
+    # Both are asked for each batch: loops take half the time that all() of a generator takes.
 
     @property
     def fits(self) -> bool:

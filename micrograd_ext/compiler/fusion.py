@@ -12,7 +12,8 @@ from typing import Any, TypeAlias
 
 from .. import activations, ops
 from ..layers import Activation, Conv2D, Layer, MaxPooling2D, ReLU, Softmax
-from ..layers.base import Shape, in_a_row, on_behalf_of
+from ..layers.base import Shape, in_a_row
+from ..layers.calls import on_behalf_of
 from ..tensor import Tensor
 
 __all__ = ["fuse", "through"]

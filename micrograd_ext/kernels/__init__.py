@@ -18,6 +18,7 @@ from ._kernels import (
     relu_dx,
     set_num_threads,
     sum_rows,
+    windows_along,
 )
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "relu_dx",
     "set_num_threads",
     "sum_rows",
+    "windows_along",
 ]

@@ -208,17 +208,25 @@ cdef tuple pair(str name, value):
     return one, one
 
 
-cdef tuple along(str name, str what, Py_ssize_t size, Py_ssize_t window, Py_ssize_t stride, padding):
-    """(number of windows, padding before the first) along one axis, as Keras and TensorFlow do it."""
+cpdef tuple windows_along(str window_of, Py_ssize_t size, Py_ssize_t window, Py_ssize_t stride, padding):
+    """(number of windows, padding before the first) along an axis of images, as TensorFlow does it.
+
+    Padding 'valid': windows stay inside. 'same': ceil(size / stride) windows, which hang over the edge
+    by as much before as after, or one less. window_of: what an error calls the window. Raises
+    ValueError if none fits, or for another padding.
+
+    >>> windows_along("pool_size height", 5, 2, 2, "valid"), windows_along("", 5, 2, 2, "same")
+    ((2, 0), (3, 0))
+    """
     if padding == "valid":
         if window > size:
-            raise ValueError(f"{name}: {what} of {window} does not fit images of {size} "
+            raise ValueError(f"{window_of} of {window} does not fit images of {size} "
                              "with padding 'valid'")
         return (size - window) // stride + 1, 0
     if padding == "same":
         windows = (size + stride - 1) // stride
         return windows, max((windows - 1) * stride + window - size, 0) // 2
-    raise ValueError(f"{name}: padding: expected 'valid' or 'same', got {padding!r}")
+    raise ValueError(f"{window_of.split(':')[0]}: padding: expected 'valid' or 'same', got {padding!r}")
 
 
 cdef int set_images(mg_windows *w, str op, tuple images) except -1:
@@ -239,8 +247,8 @@ cdef int set_conv(mg_step *s, str op, tuple images, tuple kernel, strides, paddi
                          f"got images of shape {images}")
     w.kh, w.kw, _, w.f = kernel
     w.sh, w.sw = pair(f"{op}: strides", strides)
-    w.oh, w.top = along(op, "kernel height", w.h, w.kh, w.sh, padding)
-    w.ow, w.left = along(op, "kernel width", w.w, w.kw, w.sw, padding)
+    w.oh, w.top = windows_along(op + ": kernel height", w.h, w.kh, w.sh, padding)
+    w.ow, w.left = windows_along(op + ": kernel width", w.w, w.kw, w.sw, padding)
     return 0
 
 
@@ -253,8 +261,8 @@ cdef int set_pool(mg_step *s, str op, tuple images, pool_size, strides, padding)
     if w.kh * w.kw > LARGEST:
         raise ValueError(f"{op}: pool_size: expected at most {LARGEST} pixels, got {pool_size}")
     w.sh, w.sw = (w.kh, w.kw) if strides is None else pair(f"{op}: strides", strides)
-    w.oh, w.top = along(op, "pool_size height", w.h, w.kh, w.sh, padding)
-    w.ow, w.left = along(op, "pool_size width", w.w, w.kw, w.sw, padding)
+    w.oh, w.top = windows_along(op + ": pool_size height", w.h, w.kh, w.sh, padding)
+    w.ow, w.left = windows_along(op + ": pool_size width", w.w, w.kw, w.sw, padding)
     return 0
 
 

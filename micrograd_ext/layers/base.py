@@ -5,23 +5,21 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-import sys
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import cache, wraps
-from typing import Any, NamedTuple, TypeAlias, TypedDict, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
 
 from .. import constraints, initializers, regularizers
-from ..common import naming, random_stream
+from ..common import naming
 from ..common.arguments import float32_only, pair, positive, whole
 from ..common.serialization import Configured, config_of
 from ..initializers import InitializerLike
 from ..tensor import Array, Tensor, TensorLike, no_grad
 from ..tensor.variable import Variable
-from .nested import has_several, is_open, is_several_shapes, mapped, of_any_batch, shape_of
+from .building import aside, built_once, most_numbers
+from .calls import call_under_way, on_behalf_of, training_place
+from .nested import has_several, is_open, is_several_shapes, mapped, shape_of
 
 __all__ = ["Layer", "Shape"]
 
@@ -29,38 +27,6 @@ T = TypeVar("T")
 
 #: Sizes of the axes; None where any size will do, as for the batch.
 Shape: TypeAlias = tuple[int | None, ...]
-
-#: What holds in this thread: `now` is the call of a layer that is under way, `most` how many
-#: numbers a weight may have. Attributes, as no call stands between what is set and set back, before
-#: which Ctrl-C may come.
-_here = threading.local()
-
-
-@contextmanager
-def building_of_at_most(numbers: int) -> Iterator[None]:
-    """Within it, weights are made whose numbers come from a file, which has room for so many.
-
-    A file that asks for more is refused before there is an array of that size. Nothing is drawn
-    from the random stream in the end.
-    """
-    before = getattr(_here, "most", sys.maxsize)
-    try:
-        _here.most = numbers
-        with _aside():
-            yield
-    finally:
-        _here.most = before
-
-
-@contextmanager
-def _aside() -> Iterator[None]:
-    """What is drawn and named within is as if it had not been."""
-    state = random_stream.generator().bit_generator.state
-    try:
-        with naming.aside():
-            yield
-    finally:
-        random_stream.generator().bit_generator.state = state
 
 
 class OtherOptions(TypedDict, total=False):
@@ -78,91 +44,6 @@ class Options(OtherOptions, total=False):
     """The same, and what some layers count among their own arguments."""
 
     activity_regularizer: str | regularizers.Regularizer | None
-
-
-class Call(NamedTuple):
-    """What calls of layers within a call share.
-
-    training: whether it is one of training; None if nobody has said so.
-    entry: stands for the outermost call; losses that layers add are of that one.
-    """
-
-    training: bool | None
-    entry: object
-
-
-def call_under_way() -> Call | None:
-    """The call of a layer that is under way in this thread."""
-    return getattr(_here, "now", None)
-
-
-def on_behalf_of(layer: Layer, training: bool | None, act: Callable[[], T]) -> T:
-    """What `act` returns, which calls layers on behalf of this one, in training or not."""
-    outer = call_under_way()
-    call = Call(training, object() if outer is None else outer.entry)
-    try:  # not a context manager: Ctrl-C may come where one is entered or left
-        _here.now = call
-        layer._last_entry = call.entry
-        return act()
-    finally:
-        _here.now = outer
-
-
-Build: TypeAlias = Callable[..., None]
-
-
-def _once(build: Build) -> Build:
-    """`build`, once for each layer, whoever calls it, after which the layer is built.
-
-    Whatever a class overrides, its `build` becomes this. One that calls `super().build(...)`, or
-    sets `built` itself, does no harm.
-    """
-    if hasattr(build, "once"):
-        return build
-
-    @wraps(build)
-    def once(self: Layer, *args: Any, **kwargs: Any) -> None:
-        if self._building:
-            build(self, *args, **kwargs)
-            return
-        shape = next(iter((*args, *kwargs.values())), None)
-        if shape is not None:
-            shape = _shape(self, shape)
-        if self.built:
-            self.check_rebuild(shape)
-            return
-        attributes = vars(self) | {"_weights": [*self._weights]}
-        try:
-            self._building = True
-            build(self, *args, **kwargs)
-        except BaseException:  # another try begins anew
-            self.__dict__ = attributes
-            raise
-        finally:
-            self._building = False
-        self.built = True
-        if shape is not None:
-            self.input_shape = of_any_batch(shape)
-            if any(not inner.built for inner in inner_layers(self)):
-                self._try(shape)  # they are built when they are called
-
-    once.once = True  # type: ignore[attr-defined]
-    return once
-
-
-def _shape(layer: Layer, given: Any) -> Any:
-    """A shape of inputs, as a tuple; or of several, in lists and dicts; ValueError if none."""
-    if isinstance(given, tuple | list | Mapping) and is_several_shapes(given):
-        return mapped(lambda each: _shape(layer, each), given)
-    whole = isinstance(given, tuple | list) and all(
-        size is None or (isinstance(size, int | np.integer) and not isinstance(size, bool))
-        for size in given
-    )
-    if not whole or len(given) == 0:
-        raise ValueError(
-            f"{layer.name}: build: expected a shape such as (None, 784), got {given!r}"
-        )
-    return tuple(given)
 
 
 #: Attributes of a layer that a call changes, as they are before the first one.
@@ -218,7 +99,7 @@ class Layer(Configured):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        cls.build = _once(cls.build)  # type: ignore[method-assign]
+        cls.build = built_once(cls.build)  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -304,7 +185,7 @@ class Layer(Configured):
         if not self.built:
             self.build(input_shape)
 
-    @_once
+    @built_once
     def build(self, input_shape: Shape) -> None:
         """Make the weights for inputs of that shape, whose first axis is the batch."""
 
@@ -324,20 +205,25 @@ class Layer(Configured):
 
         Unless a class has a rule of its own, it is found by trying: `call` gets zeros.
         """
-        found: list[tuple[int, ...]] = []
+        shapes: list[tuple[int, ...]] = []
         for size in (8, 9):  # for the axes of any size: what differs then is of any size, too
-            with _aside():  # and a copy: what is only asked for leaves nothing behind
+            with aside():  # and a copy: what is only asked for leaves nothing behind
                 layer = self if self.built else copy.deepcopy(self)
                 layer.ensure_built(input_shape)
-                found.append(layer._try(input_shape, size))
+                shapes.append(layer._try(input_shape, size))
             if not is_open(input_shape):
                 break
-        first, last = found[0], found[-1]
+        first, last = shapes[0], shapes[-1]
         if len(first) == 0 or len(first) != len(last):
             raise ValueError(
                 f"{self.name}: call: expected it to return a Tensor (batch, ...), got shape {first}"
             )
         return None, *(a if a == b else None for a, b in zip(first[1:], last[1:], strict=True))
+
+    def build_inner_layers(self, input_shape: Shape) -> None:
+        """Build those that are built when they are called, by calling this one."""
+        if any(not inner.built for inner in inner_layers(self)):
+            self._try(input_shape)
 
     def _try(self, input_shape: Shape, size: int = 8) -> tuple[int, ...]:
         """The shape of what comes out for zeros."""
@@ -398,7 +284,7 @@ class Layer(Configured):
             )
         shape = self._weight_shape(shape)
         float32_only(f"{self.name}: add_weight: dtype", dtype)
-        if math.prod(shape) > getattr(_here, "most", sys.maxsize):
+        if math.prod(shape) > most_numbers():
             raise ValueError(f"{self.name}: a weight of shape {shape} is not in the file")
         drawn = initializers.get("glorot_uniform" if initializer is None else initializer)
         data = np.array(initializers.draw(drawn, shape), np.float32)
@@ -451,8 +337,8 @@ class Layer(Configured):
     def weights(self) -> list[Variable]:
         """All weights, its own before those of the layers in it, trainable ones first."""
         variables, layers = parts_of(self)
-        found = [*self._own(variables), *(w for inner in layers for w in inner.weights)]
-        return list({id(weight): weight for weight in found}.values())
+        weights = [*self._own(variables), *(w for inner in layers for w in inner.weights)]
+        return list({id(weight): weight for weight in weights}.values())
 
     def _own(self, variables: list[Variable]) -> list[Variable]:
         """Weights that `add_weight` made, then other Variables that are kept, trainable first."""
@@ -482,9 +368,9 @@ class Layer(Configured):
         if not self.trainable:
             return []
         variables, layers = parts_of(self)
-        found = [weight for weight in self._own(variables) if weight.requires_grad]
-        found += [weight for inner in layers for weight in inner.trainable_weights]
-        return list({id(weight): weight for weight in found}.values())
+        weights = [weight for weight in self._own(variables) if weight.requires_grad]
+        weights += [weight for inner in layers for weight in inner.trainable_weights]
+        return list({id(weight): weight for weight in weights}.values())
 
     @property
     def trainable_variables(self) -> list[Variable]:
@@ -612,36 +498,22 @@ def inner_layers(layer: Layer) -> list[Layer]:
 
 def all_layers_in(layer: Layer) -> list[Layer]:
     """The layers that a layer is made of, those that these are made of, and so on, each once."""
-    found: dict[int, Layer] = {}
+    layers: dict[int, Layer] = {}
     waiting = inner_layers(layer)
     while waiting:
         inner = waiting.pop(0)
-        if id(inner) not in found:
-            found[id(inner)] = inner
+        if id(inner) not in layers:
+            layers[id(inner)] = inner
             waiting += inner_layers(inner)
-    return [*found.values()]
+    return [*layers.values()]
 
 
 def in_a_row(layers: Sequence[Layer]) -> list[Layer]:
     """The layers, with those that are themselves layers in a row replaced by these."""
-    found: list[Layer] = []
+    row: list[Layer] = []
     for layer in layers:
-        found += [layer] if layer.in_a_row is None else in_a_row(layer.in_a_row)
-    return found
-
-
-@cache
-def training_place(call: Callable[..., Tensor]) -> int | None:
-    """Which of a `call`'s arguments behind the inputs is named training; None if none is.
-
-    An argument that is given by its name only has a place behind all others.
-    """
-    parameters = [*inspect.signature(call).parameters.values()]
-    for place, parameter in enumerate(parameters[2:]):
-        if parameter.name == "training":
-            by_name = parameter.kind is parameter.KEYWORD_ONLY
-            return sys.maxsize if by_name else place
-    return None
+        row += [layer] if layer.in_a_row is None else in_a_row(layer.in_a_row)
+    return row
 
 
 def assign(owner: str, weights: Sequence[Tensor], arrays: Sequence[Array]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .. import activations, constraints, ops, regularizers
+from .. import activations, constraints, kernels, ops, regularizers
 from ..common.arguments import channels_last_only
 from ..initializers import InitializerLike
 from ..tensor import Tensor
@@ -47,14 +47,14 @@ def windows(
 ) -> tuple[int, int]:
     """How many windows of that reach fit along height and width; ValueError if none does."""
     height, width, _ = _image_shape(layer, shape)
-    if padding == "same":
-        return -(-height // strides[0]), -(-width // strides[1])
-    if window[0] > height or window[1] > width:
+    if padding == "valid" and (window[0] > height or window[1] > width):
         raise ValueError(
             f"{layer.name}: a window of {window[0]}x{window[1]} does not fit images of "
             f"{height}x{width} with padding 'valid'"
         )
-    return (height - window[0]) // strides[0] + 1, (width - window[1]) // strides[1] + 1
+    rows, _ = kernels.windows_along(layer.name, height, window[0], strides[0], padding)
+    cols, _ = kernels.windows_along(layer.name, width, window[1], strides[1], padding)
+    return rows, cols
 
 
 class Conv2D(KernelLayer):

@@ -146,7 +146,7 @@ def _dilated_conv2d(
 
     y: Any = builtins.sum(product(seen(at), kernel[i, j]) for i, j, at in places)
 
-    def dx(g: Array) -> Array:
+    def to_images(g: Array) -> Array:
         sent = np.zeros(padded.shape, g.dtype)
         rows = g.reshape(n * oh * ow, -1)
         for i, j, at in places:
@@ -154,16 +154,16 @@ def _dilated_conv2d(
         inside = tuple(
             slice(b, b + size) for (b, _), size in zip(around, images.shape, strict=True)
         )
-        found: Array = sent[inside]
-        return found
+        dx: Array = sent[inside]
+        return dx
 
-    def dw(g: Array) -> Array:
+    def to_kernel(g: Array) -> Array:
         sent: Array = np.empty_like(kernel)
         for i, j, at in places:
             sent[i, j] = product(seen(at).T, g.reshape(n * oh * ow, -1))
         return sent
 
-    return y.reshape(n, oh, ow, kernel.shape[3]), dx, dw
+    return y.reshape(n, oh, ow, kernel.shape[3]), to_images, to_kernel
 
 
 def conv2d_relu_pool(

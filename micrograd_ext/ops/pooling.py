@@ -7,6 +7,7 @@ import builtins
 import numpy as np
 
 from .. import kernels
+from ..common.arguments import pair
 from ..tensor import Array, TensorLike, op
 from .rows import Result, dense
 
@@ -57,45 +58,46 @@ def average_pool2d(
     x = dense(images)
     if x.ndim != 4:
         raise ValueError(f"average_pool2d: images: expected 4 dimensions, got shape {x.shape}")
-    one = np.ones((1, *x.shape[1:3], 1), x.dtype)
-    # the argmax is of no use here, but windows are checked and laid out as for the maximum
-    shape = kernels.max_pool2d(one, pool_size, strides=strides, padding=padding)[0].shape[1:3]
-    window = (pool_size,) * 2 if isinstance(pool_size, int | np.integer) else tuple(pool_size)
-    step = window if strides is None else strides
-    step = (step,) * 2 if isinstance(step, int | np.integer) else tuple(step)
-    places = [_through_window(x.shape[1 + i], shape[i], window[i], step[i]) for i in (0, 1)]
+    window = pair("average_pool2d: pool_size", pool_size)
+    step = window if strides is None else pair("average_pool2d: strides", strides)
+    places = [
+        _through_window(
+            f"average_pool2d: pool_size {side}", x.shape[1 + i], window[i], step[i], padding
+        )
+        for i, side in enumerate(("height", "width"))
+    ]
+    shape = tuple(windows for windows, _ in places)
 
     def total(source: Array) -> Array:
         y = np.zeros((len(source), *shape, source.shape[3]), x.dtype)
-        for from_rows, to_rows in places[0]:
-            for from_cols, to_cols in places[1]:
+        for from_rows, to_rows in places[0][1]:
+            for from_cols, to_cols in places[1][1]:
                 y[:, to_rows, to_cols] += source[:, from_rows, from_cols]
         return y
 
-    count = total(one)
+    count = total(np.ones((1, *x.shape[1:3], 1), x.dtype))
 
     def dx(g: Array) -> Array:
         share, sent = g / count, np.zeros_like(x)
-        for from_rows, to_rows in places[0]:
-            for from_cols, to_cols in places[1]:
+        for from_rows, to_rows in places[0][1]:
+            for from_cols, to_cols in places[1][1]:
                 sent[:, from_rows, from_cols] += share[:, to_rows, to_cols]
         return sent
 
     return total(x) / count, dx
 
 
-def _through_window(size: int, windows: int, window: int, step: int) -> list[tuple[slice, slice]]:
-    """For each place of a window: the pixels that are there, and the windows whose they are.
-
-    Windows hang over the edge by as much before as after, or one less.
-    """
-    before = builtins.max((windows - 1) * step + window - size, 0) // 2
-    found = []
+def _through_window(
+    window_of: str, size: int, window: int, step: int, padding: str
+) -> tuple[int, list[tuple[slice, slice]]]:
+    """How many windows there are; for each place of one, the pixels there, and whose they are."""
+    windows, before = kernels.windows_along(window_of, size, window, step, padding)
+    places = []
     for place in range(window):
         first = builtins.max(-(-(before - place) // step), 0)  # the first window with a pixel there
         last = builtins.min((size - 1 + before - place) // step, windows - 1)
         if first <= last:
             at = first * step + place - before
             pixels = slice(at, at + (last - first) * step + 1, step)
-            found.append((pixels, slice(first, last + 1)))
-    return found
+            places.append((pixels, slice(first, last + 1)))
+    return windows, places

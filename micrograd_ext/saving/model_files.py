@@ -16,7 +16,8 @@ from ..common.arguments import at_least_0, whole
 from ..common.naming import snake
 from ..common.serialization import custom_object_scope, find, name_of
 from ..common.version import VERSION
-from ..layers.base import Layer, building_of_at_most, inner_layers
+from ..layers.base import Layer, inner_layers
+from ..layers.building import building_of_at_most
 from ..tensor import Array, Tensor
 from ..tensor.variable import Variable
 from .archive import FORMAT, Archive, reading, write

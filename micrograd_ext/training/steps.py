@@ -15,7 +15,7 @@ from .. import ops
 from ..callbacks import Logs
 from ..compiler.fusion import fuse, through
 from ..compiler.program import NO_UPDATE, Program
-from ..layers.base import training_place
+from ..layers.calls import training_place
 from ..metrics import (
     CategoricalAccuracy,
     MeanMetricWrapper,

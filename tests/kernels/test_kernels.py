@@ -1029,7 +1029,7 @@ def test_what_an_op_takes_is_asked_for_by_name(op: str) -> None:
 
 def test_stub_and_module_agree() -> None:
     defined = re.findall(
-        r"^def (\w+)\(", source("micrograd_ext/kernels/_kernels.pyx"), re.MULTILINE
+        r"^(?:def|cpdef tuple) (\w+)\(", source("micrograd_ext/kernels/_kernels.pyx"), re.MULTILINE
     )
     stub = [
         node

@@ -30,7 +30,7 @@ from references import kill_python, run_python
 
 import micrograd_ext as mg
 from micrograd_ext import Sequential, callbacks, layers, nn, tape, utils
-from micrograd_ext.layers.base import call_under_way
+from micrograd_ext.layers.calls import call_under_way
 from micrograd_ext.models import load_model
 
 LONG = settings().max_examples > 1_000
