@@ -35,12 +35,25 @@ typedef enum mg_op {
     MG_OPS
 } mg_op;
 
-/* Functions of the op `activation`: MG_FUNCTION_tanh and so on. */
-typedef enum mg_function {
-#define FUNCTION(name, forward, backward) MG_FUNCTION_##name,
-#include "functions.def"
-    MG_FUNCTIONS
-} mg_function;
+/* Instructions of the op `elementwise`, five numbers each: which, and what it is about. Registers are
+   numbered, and so are the arrays `in` and `out`; an array has a number for each that is computed, or
+   for each row, or for each column, or just one.
+
+   MG_CONSTANT  register, bits of a float
+   MG_LOAD      register, in, mg_extent
+   MG_STORE     out, register, mg_extent; one for each column, or just one: the sum
+   MG_ROW_...   register, register: of each row, in all places of it
+   MG_DO_...    register, one register or several: a row of opcodes.def */
+typedef enum mg_opcode {
+    MG_CONSTANT, MG_LOAD, MG_STORE, MG_ROW_SUM, MG_ROW_MAX,
+#define OPCODE(name, inputs, statement) MG_DO_##name,
+#include "opcodes.def"
+    MG_OPCODES
+} mg_opcode;
+
+typedef enum mg_extent { MG_FULL, MG_ROW, MG_COLUMN, MG_SINGLE, MG_EXTENTS } mg_extent;
+
+enum { MG_CODE_SIZE = 5, MG_REGISTERS_OF_CODE = 32, MG_INPUTS = 8, MG_OUTPUTS = 4 };
 
 /* One call of an op. Which operands an op has is in its row; the others are 0. */
 typedef struct mg_step {
@@ -51,8 +64,21 @@ typedef struct mg_step {
     ptrdiff_t x_row, x_col, w_row, w_col;      /* strides: from row to row, column to column */
     mg_windows windows;            /* its n is the run's */
     ptrdiff_t ph, pw;              /* of pooling fused with a convolution */
-    int relu, from_logits, nesterov, function;
-    double negative_slope, scale, offset;
+    int relu, from_logits, nesterov;
+    const int32_t *code;           /* of elementwise: so many instructions */
+    ptrdiff_t length;
+    union {
+        void *in[MG_INPUTS];
+        struct {
+            void *in0, *in1, *in2, *in3, *in4, *in5, *in6, *in7;
+        };
+    };
+    union {
+        void *out[MG_OUTPUTS];
+        struct {
+            void *out0, *out1, *out2, *out3;
+        };
+    };
     double momentum, beta_1, beta_2, epsilon;
 } mg_step;
 
@@ -75,13 +101,13 @@ ptrdiff_t mg_scratch(const mg_isa *isa, const mg_step *steps, ptrdiff_t count, p
 /* ---- what ops there are, for who fills in steps */
 
 typedef enum mg_kind { MG_ARRAY, MG_SIZE, MG_FLAG, MG_NUMBER, MG_CONV, MG_POOL, MG_WINDOW,
-                       MG_FUNCTION } mg_kind;
+                       MG_CODE } mg_kind;
 
 typedef struct mg_operand {
     const char *name;       /* NULL behind the last one */
     mg_kind kind;
     size_t offset;          /* where it is in mg_step; of windows: 0 */
-    int needed;             /* or may be left out, as 0 or NULL */
+    int needed;             /* or 0: may be left out, as 0 or NULL; or 2: so if its size is 0 */
     int type;               /* of an array: -1 is the step's */
     int written;            /* of an array */
 } mg_operand;
@@ -94,7 +120,14 @@ typedef struct mg_op_row {
 } mg_op_row;
 
 extern const mg_op_row mg_ops[MG_OPS];
-extern const char *const mg_functions[MG_FUNCTIONS];
+
+typedef struct mg_opcode_row {
+    const char *name;
+    int inputs;             /* registers that it reads */
+} mg_opcode_row;
+
+extern const mg_opcode_row mg_opcodes[MG_OPCODES];
+
 enum { MG_MOST_OPERANDS = 16 }; /* of an op */
 
 /* ---- batches: `size` numbers an example, at `from`, `stride` bytes apart from example to example

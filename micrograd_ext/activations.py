@@ -87,11 +87,11 @@ def _relu(x: TensorLike, /, slope: float, top: float, limit: float) -> tuple[Any
         kept = above if top == np.inf else above & (x < top) & (x >= 0)
         factor = kept.astype(x.dtype)
         if top < np.inf and (top != 6 or limit):
-            factor[above & ((x == top) | (x == 0))] = 0.5 if top else 0
+            factor = np.where(above & ((x == top) | (x == 0)), 0.5 if top else 0.0, factor)
         if slope:
-            factor[x < limit] = slope
+            factor = np.where(x < limit, slope, factor)
             if not limit and top == np.inf:
-                factor[x == 0] = 1
+                factor = np.where(x == 0, 1.0, factor)
         return g * factor
 
     return y, dx

@@ -22,8 +22,8 @@ ROOM(no)
 #include "program/feed.inl"
 #include "program/dense.inl"
 #include "program/functions.inl"
+#include "program/elementwise.inl"
 #include "program/softmax.inl"
-#include "program/activation.inl"
 #include "program/sgd.inl"
 #endif
 #undef NONE

@@ -59,24 +59,76 @@ INLINE void hyperbolic_tangent(VEC *y, const VEC *x)
     *y = near;
 }
 
-/* 1 / (1 + e ** -x), or e ** x / (1 + e ** x): no power is inf */
-INLINE void logistic(VEC *y, const VEC *x)
+/* y = mask ? a : b, a lane at a time */
+#define choose(y, mask, a, b)                                                                     \
+    do {                                                                                          \
+        const FN(lanes) chosen = mask;                                                            \
+        const VEC yes = a;                                                                        \
+        VEC other = b;                                                                            \
+        FN(select)(&other, &chosen, &yes);                                                        \
+        *(y) = other;                                                                             \
+    } while (0)
+
+/* log x: x = 2 ** k m, 1 / sqrt 2 <= m < sqrt 2; log m by the polynomial of Cephes (logf) */
+INLINE void logarithm(VEC *y, const VEC *x)
 {
-    const VEC zero = SPLAT(0.0f), one = SPLAT(1.0f), negative = zero - *x;
-    const FN(lanes) mask = GREATER(*x, zero);
-    VEC power = *x, sum;
-    FN(select)(&power, &mask, &negative);
-    exponential(&power, &power);
-    sum = power + one;
-    FN(select)(&power, &mask, &one);
-    *y = power / sum;
+    const VEC zero = SPLAT(0.0f), one = SPLAT(1.0f), tiny = SPLAT(FLT_MIN);
+    VEC v = *x, k, m, z, s, shift = zero;
+    FN(lanes) bits, exponent, mask;
+    mask = GREATER(tiny, v); /* subnormal, or not positive, of which below */
+    choose(&shift, mask, SPLAT(-23.0f), zero);
+    choose(&v, mask, v * SPLAT(8388608.0f), v);
+    memcpy(&bits, &v, sizeof bits);
+    exponent = ((bits >> 23) & 255) - 127;
+    bits = (bits & 0x7fffff) | 0x3f800000;
+    memcpy(&m, &bits, sizeof m); /* 1 <= m < 2 */
+    bits = exponent + (INT)0x4b400000; /* as a float: 12582912 + exponent */
+    memcpy(&k, &bits, sizeof k);
+    k = k - SPLAT(12582912.0f) + shift;
+    mask = GREATER(m, SPLAT(1.41421356f));
+    choose(&m, mask, m * SPLAT(0.5f), m);
+    choose(&k, mask, k + one, k);
+    m = m - one;
+    z = m * m;
+    s = SPLAT(7.0376836292e-2f);
+    s = s * m - SPLAT(1.1514610310e-1f);
+    s = s * m + SPLAT(1.1676998740e-1f);
+    s = s * m - SPLAT(1.2420140846e-1f);
+    s = s * m + SPLAT(1.4249322787e-1f);
+    s = s * m - SPLAT(1.6668057665e-1f);
+    s = s * m + SPLAT(2.0000714765e-1f);
+    s = s * m - SPLAT(2.4999993993e-1f);
+    s = s * m + SPLAT(3.3333331174e-1f);
+    s = s * m * z - k * SPLAT(2.12194440e-4f) - z * SPLAT(0.5f);
+    s = m + s + k * SPLAT(0.693359375f);
+    choose(&s, EQUAL(*x, SPLAT(INFINITY)), *x, s);
+    choose(&s, EQUAL(*x, zero), SPLAT(-INFINITY), s);
+    choose(&s, GREATER(zero, *x) | UNORDERED(*x), SPLAT(NAN), s);
+    *y = s;
 }
 
-/* v, where x is not above 0 times the slope; NaN passes */
-INLINE void scale_negative(VEC *y, const VEC *v, const VEC *x, const VEC *slope)
+/* log(1 + x), where u = 1 + x, rounded: log u, corrected by x / (u - 1) (Kahan) */
+INLINE void log_1_plus(VEC *y, const VEC *x)
 {
-    const VEC zero = SPLAT(0.0f), scaled = *v * *slope;
-    const FN(lanes) mask = ~(GREATER(*x, zero) | UNORDERED(*x));
-    *y = *v;
-    FN(select)(y, &mask, &scaled);
+    const VEC one = SPLAT(1.0f), u = one + *x, rest = u - one;
+    VEC s;
+    logarithm(&s, &u);
+    s = s * (*x / rest);
+    choose(&s, EQUAL(u, SPLAT(INFINITY)), u, s);
+    choose(&s, EQUAL(rest, SPLAT(0.0f)), *x, s);
+    *y = s;
+}
+
+/* e ** x - 1, where u = e ** x, rounded: u - 1, corrected by x / log u (Kahan) */
+INLINE void exp_minus_1(VEC *y, const VEC *x)
+{
+    const VEC one = SPLAT(1.0f);
+    VEC u, s, rest;
+    exponential(&u, x);
+    logarithm(&s, &u);
+    rest = u - one;
+    s = rest * (*x / s);
+    choose(&s, EQUAL(u, SPLAT(INFINITY)) | EQUAL(rest, -one), rest, s);
+    choose(&s, EQUAL(rest, SPLAT(0.0f)), *x, s);
+    *y = s;
 }

@@ -8,6 +8,18 @@
 #define OUTPUTS (n * s->windows.oh * s->windows.ow * s->windows.f)
 #define POOLED (n * (s->windows.oh / s->ph) * (s->windows.ow / s->pw) * s->windows.f)
 
+/* how many numbers the code reads of `in` or writes of `out`: an array may be used more than once */
+static double extent(const mg_step *s, double n, int opcode, int array)
+{
+    const double rows = n * s->rows, sizes[MG_EXTENTS] = {rows * s->units, rows, s->units, 1};
+    double most = 0;
+    for (const int32_t *code = s->code; code < s->code + s->length * MG_CODE_SIZE; code += MG_CODE_SIZE)
+        if (code[0] == opcode && code[opcode == MG_LOAD ? 2 : 1] == array && sizes[code[3]] > most)
+            most = sizes[code[3]];
+    return most;
+}
+
+#define EXTENT(opcode, array) extent(s, n, opcode, array)
 #define OP(name, room, operands)                                                                  \
     static void sizes_of_##name(const mg_step *s, double n, double *sizes)                        \
     {                                                                                             \
@@ -34,9 +46,10 @@ const mg_op_row mg_ops[MG_OPS] = {
 #include "ops.def"
 };
 
-const char *const mg_functions[MG_FUNCTIONS] = {
-#define FUNCTION(name, forward, backward) #name,
-#include "functions.def"
+const mg_opcode_row mg_opcodes[MG_OPCODES] = {
+    {"constant", 0}, {"load", 0}, {"store", 1}, {"row_sum", 1}, {"row_max", 1},
+#define OPCODE(name, inputs, statement) {#name, inputs},
+#include "opcodes.def"
 };
 
 static const mg_kernel *kernel_of(const mg_isa *isa, const mg_step *step)

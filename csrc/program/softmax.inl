@@ -1,4 +1,4 @@
-/* Softmax, alone and with the cross entropy of it. */
+/* Softmax, and the cross entropy of it. */
 typedef struct softmax_sums {
     ptrdiff_t place; /* of the largest number of the row, x[place] */
     float others;    /* what all but that have of the probability, 1 - y[place], not rounded away */
@@ -27,30 +27,10 @@ static softmax_sums softmax_row(const float *x, float *y, ptrdiff_t cols)
     const float sum = y[of.place] + of.others; /* 1 + others, or nan */
     of.log_sum = sum == sum ? log1pf(of.others) : sum;
     of.others /= sum;
+    const float total = of_row(MG_ROW_SUM, y, 1, cols); /* as a program predicts */
     for (ptrdiff_t j = 0; j < cols; j++)
-        y[j] /= sum;
+        y[j] /= total;
     return of;
-}
-
-static void softmax_task(const void *context, ptrdiff_t row, int thread)
-{
-    const mg_step *s = context;
-    const ptrdiff_t at = row * s->units;
-    (void)thread;
-    softmax_row((const float *)s->x + at, (float *)s->y + at, s->units);
-}
-
-static void softmax_dx_task(const void *context, ptrdiff_t row, int thread)
-{
-    const mg_step *s = context;
-    const ptrdiff_t begin = row * s->units, end = begin + s->units;
-    const float *y = s->y, *dy = s->dy;
-    float *dx = s->dx, sum = 0;
-    (void)thread;
-    for (ptrdiff_t j = begin; j < end; j++)
-        sum += dy[j] * y[j];
-    for (ptrdiff_t j = begin; j < end; j++)
-        dx[j] = y[j] * (dy[j] - sum);
 }
 
 /* where the largest number is: the first of several, the first NaN if there is one */

@@ -3,7 +3,10 @@ from typing import Any
 from ..tensor import Array
 
 OPS: tuple[str, ...]
-FUNCTIONS: tuple[str, ...]
+OPCODES: dict[str, int]
+REGISTERS: int
+INPUTS: int
+OUTPUTS: int
 
 def aligned(size: int) -> Array: ...
 

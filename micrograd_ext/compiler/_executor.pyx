@@ -8,22 +8,24 @@ lengths that go together.
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
 import numpy as np
 
 from micrograd_ext.kernels._kernels cimport (
-    ANY, MG_ARRAY, MG_CONV, MG_F32, MG_F64, MG_FLAG, MG_FUNCTION, MG_FUNCTIONS, MG_I64, MG_MOST_OPERANDS, MG_NUMBER,
-    MG_OPS, MG_POOL, MG_SIZE, MG_U8, MG_WINDOW, find_isa, find_threads, look, mg_feed, mg_functions, mg_isa,
-    mg_op_row, mg_operand, mg_ops, mg_run, mg_run_steps, mg_scratch, mg_step, set_conv, set_pool,
+    ANY, MG_ARRAY, MG_CODE, MG_CODE_SIZE, MG_CONSTANT, MG_CONV, MG_EXTENTS, MG_F32, MG_F64, MG_FLAG, MG_FULL, MG_I32,
+    MG_I64, MG_INPUTS, MG_LOAD, MG_MOST_OPERANDS, MG_NUMBER, MG_OPCODES, MG_OPS, MG_OUTPUTS, MG_POOL,
+    MG_REGISTERS_OF_CODE, MG_ROW, MG_SIZE, MG_STORE, MG_U8, MG_WINDOW, find_isa, find_threads, look, mg_feed, mg_isa,
+    mg_opcodes, mg_operand, mg_ops, mg_run, mg_run_steps, mg_scratch, mg_step, set_conv, set_pool,
     set_window, view,
 )
 
 #: The ops there are.
 OPS = tuple([mg_ops[op].name.decode() for op in range(MG_OPS)])
-#: The functions of the op `activation`.
-FUNCTIONS = tuple([mg_functions[function].decode() for function in range(MG_FUNCTIONS)])
+#: The instructions of the op `elementwise`, see mg.h, and how many registers each reads.
+OPCODES = {mg_opcodes[code].name.decode(): mg_opcodes[code].inputs for code in range(MG_OPCODES)}
+REGISTERS, INPUTS, OUTPUTS = MG_REGISTERS_OF_CODE, MG_INPUTS, MG_OUTPUTS
 
 TYPES = {np.dtype(np.float32): MG_F32, np.dtype(np.float64): MG_F64, np.dtype(np.uint8): MG_U8}
 cdef int FEEDS = 2
@@ -65,10 +67,47 @@ cdef tuple operands_of(int op):
     return tuple(names)
 
 
+cdef int check_code(const int32_t *code, Py_ssize_t length, Py_ssize_t width) except -1:
+    """Whether instructions are such, with registers that are filled before they are read."""
+    cdef bint[MG_REGISTERS_OF_CODE] filled
+    cdef Py_ssize_t i, at
+    cdef int place
+    cdef bint good = width == MG_CODE_SIZE
+    cdef bint first = True  # as yet, registers were filled for good
+    if not good:
+        raise ValueError(f"code: expected {MG_CODE_SIZE} numbers an instruction, got {width}")
+    memset(filled, 0, sizeof(filled))
+    for i in range(length):
+        good = 0 <= code[0] < MG_OPCODES
+        for at in range(1, MG_CODE_SIZE):
+            if code[0] != MG_CONSTANT or at != 2:
+                good = good and 0 <= code[at] < MG_REGISTERS_OF_CODE
+        if good and code[0] == MG_LOAD:
+            good = code[2] < MG_INPUTS and code[3] < MG_EXTENTS
+            first = first and code[3] != MG_FULL and code[3] != MG_ROW
+            good = good and (first or code[3] == MG_FULL or code[3] == MG_ROW)
+        elif good and code[0] == MG_STORE:
+            good = code[1] < MG_OUTPUTS and code[3] < MG_EXTENTS and filled[code[2]]
+        elif good and code[0] == MG_CONSTANT:
+            good = first
+        elif good:
+            for place in range(mg_opcodes[code[0]].inputs):
+                good = good and filled[code[2 + place]]
+        if not good:
+            raise ValueError(f"code: instruction {i}: expected what mg.h says of one, "
+                             f"got {[code[at] for at in range(MG_CODE_SIZE)]}")
+        first = first and (code[0] == MG_LOAD or code[0] == MG_CONSTANT)
+        if code[0] != MG_STORE:
+            filled[code[1]] = True
+        code += MG_CODE_SIZE
+    return 0
+
+
 cdef int set_operand(mg_step *s, const mg_operand *operand, str op, value) except -1:
     """Set one that is no array; windows after those of the convolution that they pool."""
     cdef char *field = <char *>s + operand.offset
     cdef Py_ssize_t size
+    cdef view code
     if operand.kind == MG_SIZE:
         size = value
         if size < 0:
@@ -78,8 +117,11 @@ cdef int set_operand(mg_step *s, const mg_operand *operand, str op, value) excep
         (<int *>field)[0] = bool(value)
     elif operand.kind == MG_NUMBER:
         (<double *>field)[0] = value
-    elif operand.kind == MG_FUNCTION:
-        (<int *>field)[0] = _place(f"{op}: function", value, FUNCTIONS)
+    elif operand.kind == MG_CODE:
+        look(mg_ops[s.op].name, "code", value, 2, MG_I32, True, False, &code)
+        check_code(<const int32_t *>code.data, code.shape[0], code.shape[1])
+        (<const void **>field)[0] = code.data
+        s.length = code.shape[0]
     elif operand.kind == MG_WINDOW:
         set_window(s, op, value)
     elif operand.kind == MG_CONV:
@@ -122,7 +164,8 @@ cdef int set_step(mg_step *to, str op, dict operands, Py_ssize_t n) except -1:
                                  f"got shape {operands[name].shape}")
             (<void **>(<char *>&s + operand.offset))[0] = array.data
     for i, name in enumerate(names):
-        if name not in operands and mg_ops[s.op].operands[i].needed:
+        operand = &mg_ops[s.op].operands[i]
+        if name not in operands and (operand.needed == 1 or operand.needed == 2 and sizes[i] > 0):
             raise ValueError(f"{op}: expected the operand {name!r}")
     to[0] = s
     return 0

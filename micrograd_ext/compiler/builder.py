@@ -12,6 +12,7 @@ from ..layers import Conv2D, Dense
 from ..tensor import Array, Tensor
 from ._executor import aligned
 from .binding import Binding
+from .elementwise import Chain
 from .step import Step
 
 #: Where the gradient of the outputs is, and whether that of the inputs is wanted; where it then is.
@@ -103,7 +104,13 @@ class Builder:
         self.binding.frozen.append((tensor, array))
         return array, None
 
-    def emit(self, op: str, flops: float, **operands: Any) -> None:
-        """Take a step down; flops: for one example."""
+    def emit(self, op: str, flops: float, *, formula: Any = "", **operands: Any) -> None:
+        """Take a step down; flops: for one example. formula: what it computes, if not its name."""
         flops *= self.capacity
-        self.steps.append(Step(op, operands, self.part, self.layers, flops))
+        self.steps.append(Step(op, operands, self.part, self.layers, flops, formula or op))
+
+    def elementwise(self, formula: str, chain: Chain, inputs: Sequence[Array], out: Array) -> None:
+        """Take down that a chain is computed of arrays; `out` may be one of them."""
+        arrays = {f"in{i}": array for i, array in enumerate([*inputs, *chain.arrays])}
+        sizes = {"rows": chain.rows, "units": chain.units}
+        self.emit("elementwise", 0, formula=formula, code=chain.code, **sizes, **arrays, out0=out)

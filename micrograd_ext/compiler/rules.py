@@ -29,8 +29,8 @@ from ..layers import (
 )
 from ..layers.convolution import windows
 from ..tensor import Array
-from . import _executor
 from .builder import Builder, NotLoweredError, Pullback, Weights
+from .formulas import TracedFunction
 from .fusion import ConvolutionAndPooling
 
 #: From the builder, a layer (or several as one), where its inputs are and the activation that it
@@ -41,9 +41,6 @@ R = TypeVar("R", bound=Rule)
 #: By the type of the layer. A class derived from ours may do something else: it has no rule.
 RULES: dict[type, Rule] = {}
 
-LEAKY_RELU_SLOPE = 0.2  # of `ops.leaky_relu` by default
-#: Activations that have a step: the rows of csrc/functions.def, without what Rescaling does.
-FUNCTIONS = {activations.get(name): name for name in _executor.FUNCTIONS if name != "affine"}
 RELU = activations.get("relu")
 
 
@@ -153,71 +150,48 @@ def _max_pool2d(
 
 @rule_for(Activation)
 def _activation_layer(b: Builder, layer: Any, x: Array, activation: Any) -> tuple[Array, Pullback]:
-    y = x if activation is activations.linear else b.buffer(x.shape[1:])
-    return _activation(b, activation, x, y)
+    return _elementwise(b, activation, x)
 
 
 @rule_for(Softmax)
 def _softmax(b: Builder, layer: Softmax, x: Array, activation: Any) -> tuple[Array, Pullback]:
     if activation is None:
         raise NotLoweredError(f"{layer.name} is a Softmax along another axis than the last")
-    return _activation_layer(b, layer, x, activation)
+    return _elementwise(b, activation, x)
 
 
 @rule_for(ReLU)
-def _relu(b: Builder, layer: ReLU, x: Array, activation: Any) -> tuple[Array, Pullback]:
-    if activation is not None:
-        return _activation_layer(b, layer, x, activation)
-    if (layer.max_value, layer.threshold) != (None, 0):
-        raise NotLoweredError(f"{layer.name} is a ReLU with max_value or threshold")
-    return _leaky_relu(b, layer, x, activation)
-
-
 @rule_for(LeakyReLU)
-def _leaky_relu(
-    b: Builder, layer: LeakyReLU | ReLU, x: Array, activation: Any
-) -> tuple[Array, Pullback]:
-    slope = float(layer.negative_slope)
-    return _elementwise(b, "leaky_relu", x, b.buffer(x.shape[1:]), negative_slope=slope)
+def _relu(b: Builder, layer: Any, x: Array, activation: Any) -> tuple[Array, Pullback]:
+    return _elementwise(b, activation or layer.call, x)
 
 
 def _activated(b: Builder, y: Array, activation: Any, pullback: Pullback) -> tuple[Array, Pullback]:
     """The activation of y in its place; the step that made y has done it if it is ReLU."""
-    y, through = _activation(b, activation, y, y, done=activation is RELU)
+    y, through = _elementwise(b, activation, y, own=True, done=activation is RELU)
     return y, lambda dy, wanted: pullback(through(dy, True), wanted)
 
 
-def _activation(
-    b: Builder, function: Any, x: Array, y: Array, done: bool = False
+def _elementwise(
+    b: Builder, function: Any, x: Array, own: bool = False, done: bool = False
 ) -> tuple[Array, Pullback]:
-    """function(x) in y, which may be x; done: a step has done that already."""
+    """function(x), which is traced, and of x's shape.
+
+    own: the numbers in x are needed by nobody else. done: a step has computed it in their place.
+    """
     if function is activations.linear:
         return x, lambda dy, wanted: dy
-    if function not in FUNCTIONS:
-        name = getattr(function, "__name__", function)
-        raise NotLoweredError(f"the activation {name} of {b.layers} has no step")
-    return _elementwise(b, FUNCTIONS[function], x, y, done, negative_slope=LEAKY_RELU_SLOPE)
-
-
-def _elementwise(
-    b: Builder,
-    function: str,
-    x: Array,
-    y: Array,
-    done: bool = False,
-    **constants: float,
-) -> tuple[Array, Pullback]:
-    """function(x), number by number, in y, which may be x; done: a step has done that already."""
     if x.ndim < 2:
         raise NotLoweredError(f"{b.layers} has inputs that are single numbers")
-    sizes = {"rows": math.prod(x.shape[1:-1]), "units": x.shape[-1]}
-    how = {"function": function, **constants, **sizes}
+    traced = TracedFunction(function, x.shape, b.layers)
+    y = x if done or (own and traced.sends_by_value) else b.buffer(x.shape[1:])
     if not done:
-        b.emit("activation", 0, x=x, y=y, **how)
+        b.elementwise(traced.name, traced.forward, [x], y)
 
     def pullback(dy: Array, wanted: bool) -> Array:
         if wanted:
-            b.emit("activation_dx", 0, dy=dy, y=y, dx=dy, **how)
+            saved = y if traced.sends_by_value else x
+            b.elementwise(f"dx of {traced.name}", traced.backward, [dy, saved], dy)
         return dy
 
     return y, pullback
@@ -226,13 +200,11 @@ def _elementwise(
 @rule_for(Rescaling)
 def _rescaling(b: Builder, layer: Rescaling, x: Array, activation: Any) -> tuple[Array, Pullback]:
     layer.compute_output_shape(x.shape)  # may object
-    if np.ndim(layer.scale) or np.ndim(layer.offset):
-        raise NotLoweredError(f"{layer.name} has a scale for each channel")
-    if not b.steps and (b.scale, b.offset) == (1.0, 0.0):  # as the batch is gathered
+    single = not np.ndim(layer.scale) and not np.ndim(layer.offset)
+    if single and not b.steps and (b.scale, b.offset) == (1.0, 0.0):  # as the batch is gathered
         b.scale, b.offset, b.scaled_by = float(layer.scale), float(layer.offset), layer.name
         return x, lambda dy, wanted: dy
-    scale, offset = float(layer.scale), float(layer.offset)
-    return _elementwise(b, "affine", x, b.buffer(x.shape[1:]), scale=scale, offset=offset)
+    return _elementwise(b, layer.call, x)
 
 
 @rule_for(Flatten)

@@ -25,18 +25,25 @@ class Step(NamedTuple):
     part: str  # forward, loss, backward
     layers: str
     flops: float  # for a full batch; at most so many where zeros are left out
+    formula: str  # the op, or what it computes if it can compute many things
 
     @property
     def arrays(self) -> list[Array]:
         """The buffers it reads or writes, each once."""
-        found = [value for value in self.operands.values() if isinstance(value, np.ndarray)]
-        return list({id(array): array for array in found}.values())
+        arrays = [
+            value
+            for name, value in self.operands.items()
+            if isinstance(value, np.ndarray) and name != "code"
+        ]
+        return list({id(array): array for array in arrays}.values())
 
     @property
     def name(self) -> str:
         """What it computes, with what is done on the way."""
+        if self.op == "elementwise":
+            return self.formula
         op, _, back = self.op.partition("_d")
-        parts = [self.operands["function"]] if op == "activation" else FUSED.get(op, [op]).copy()
+        parts = FUSED.get(op, [op]).copy()
         if back in ("w", "x"):
             sent = ["dw", "db"] if back == "w" else ["dx"]
             sent = [name for name in sent if self.operands.get(name) is not None]
@@ -50,14 +57,17 @@ class Step(NamedTuple):
     @property
     def shapes(self) -> str:
         """From which shapes it makes which: of an example, of a weight, or of all weights."""
+        if self.op == "elementwise":
+            shapes = [shape_text(self.operands[name].shape[1:]) for name in ("in0", "out0")]
+            return " -> ".join(shapes)
         key = {"dw": "dw", "dx": "dx"}.get(self.op[-2:], "y")
         sources = ("x", "dy") if key == "dw" else ("dy",) if key == "dx" else ("x",)
         whole = key == "dw" or self.op in UPDATES
-        found = self.operands[key].shape[0 if whole else 1 :]
+        made = self.operands[key].shape[0 if whole else 1 :]
         texts = [
             shape_text(self.operands[name].shape[1:]) for name in sources if name in self.operands
         ]
-        return " -> ".join(filter(None, [", ".join(texts), shape_text(found)]))
+        return " -> ".join(filter(None, [", ".join(texts), shape_text(made)]))
 
 
 def shape_text(shape: Sequence[int]) -> str:

@@ -4,8 +4,10 @@ from libc.stdint cimport int64_t
 cdef extern from "mg.h" nogil:
     enum:
         MG_F32, MG_F64, MG_U8, MG_I32, MG_I64  # mg_type
-        MG_OPS, MG_FUNCTIONS, MG_MOST_OPERANDS
-        MG_ARRAY, MG_SIZE, MG_FLAG, MG_NUMBER, MG_CONV, MG_POOL, MG_WINDOW, MG_FUNCTION  # mg_kind
+        MG_OPS, MG_MOST_OPERANDS
+        MG_ARRAY, MG_SIZE, MG_FLAG, MG_NUMBER, MG_CONV, MG_POOL, MG_WINDOW, MG_CODE  # mg_kind
+        MG_CONSTANT, MG_LOAD, MG_STORE, MG_OPCODES  # mg_opcode
+        MG_FULL, MG_ROW, MG_EXTENTS, MG_CODE_SIZE, MG_REGISTERS_OF_CODE, MG_INPUTS, MG_OUTPUTS
 
     ctypedef struct mg_windows:
         Py_ssize_t n, h, w, c, kh, kw, f, sh, sw, top, left, oh, ow
@@ -23,7 +25,7 @@ cdef extern from "mg.h" nogil:
         void *m
         void *v
         void *argmax
-        Py_ssize_t rows, k, units, x_row, x_col, w_row, w_col, ph, pw
+        Py_ssize_t rows, k, units, x_row, x_col, w_row, w_col, ph, pw, length
         mg_windows windows
         double beta_1, beta_2, epsilon
 
@@ -57,8 +59,12 @@ cdef extern from "mg.h" nogil:
         void (*feed)(const mg_feed *feed, const int64_t *order, Py_ssize_t first, Py_ssize_t n,
                      int threads) noexcept nogil
 
+    ctypedef struct mg_opcode_row:
+        const char *name
+        int inputs
+
     const mg_op_row *mg_ops
-    const char **mg_functions
+    const mg_opcode_row *mg_opcodes
     const mg_isa *mg_isa_at(int index)
     const char *mg_compiler()
     void mg_run_steps(const mg_isa *isa, const mg_step *steps, Py_ssize_t count, mg_run *run)

@@ -138,6 +138,14 @@ cdef int look(const char *op, str name, x, int ndim, int type_, bint dense, bint
     return 0
 
 
+cdef bint stands_for_array(x):
+    """Whether x is no array, but an object that says itself what a kernel makes of it.
+
+    That is the way of numpy's `__array_function__`: the compiler traces by it what a model computes.
+    """
+    return type(x) is not ndarray and hasattr(type(x), "__kernel__")
+
+
 cdef int complain(str name, x, int ndim, bint dense, bint written) except -1:
     """Say what is wrong with an array of the right type."""
     if ndim != ANY and x.ndim != ndim:
@@ -416,6 +424,8 @@ def matmul(a, b, *, isa=None, threads=None):
     >>> matmul(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
     array([[11.]])
     """
+    if stands_for_array(a):
+        return a.__kernel__("matmul", a, b)
     cdef call c
     cdef view x, y
     begin(&c, "matmul", isa, threads)
@@ -439,6 +449,8 @@ def sum_rows(x, *, isa=None, threads=None):
     >>> sum_rows(np.array([[1.0, 2.0], [3.0, 4.0]]))
     array([4., 6.])
     """
+    if stands_for_array(x):
+        return x.__kernel__("sum_rows", x)
     cdef call c
     cdef view rows
     begin(&c, "sum_rows", isa, threads)
@@ -461,6 +473,8 @@ def conv2d(images, kernel, bias=None, *, strides=1, padding="valid", isa=None, t
     array([[4., 4.],
            [4., 4.]])
     """
+    if stands_for_array(images):
+        return images.__kernel__("conv2d", images, kernel, bias, strides, padding)
     cdef call c
     begin(&c, "conv2d", isa, threads)
     take(&c, &c.step.x, "images", images, 4)
@@ -484,6 +498,8 @@ def conv2d_dx(dy, kernel, images_shape, *, strides=1, padding="valid", isa=None,
            [2., 4., 2.],
            [1., 2., 1.]])
     """
+    if stands_for_array(dy):
+        return dy.__kernel__("conv2d_dx", dy, kernel, images_shape, strides, padding)
     cdef call c
     begin(&c, "conv2d_dx", isa, threads)
     take(&c, &c.step.dy, "dy", dy, 4)
@@ -505,6 +521,8 @@ def conv2d_dw(images, dy, kernel_shape, *, strides=1, padding="valid", isa=None,
     array([[4., 4.],
            [4., 4.]])
     """
+    if stands_for_array(images):
+        return images.__kernel__("conv2d_dw", images, dy, kernel_shape, strides, padding)
     cdef call c
     begin(&c, "conv2d_dw", isa, threads)
     take(&c, &c.step.x, "images", images, 4)
@@ -529,6 +547,8 @@ def max_pool2d(images, pool_size=2, *, strides=None, padding="valid", isa=None, 
     >>> maxima.ravel(), argmax.ravel()
     (array([10., 12.]), array([0, 2], dtype=int32))
     """
+    if stands_for_array(images):
+        return images.__kernel__("max_pool2d", images, pool_size, strides, padding)
     cdef call c
     begin(&c, "max_pool2d", isa, threads)
     take(&c, &c.step.x, "images", images, 4)
@@ -551,6 +571,8 @@ def max_pool2d_dx(dy, argmax, images_shape, pool_size=2, *, strides=None, paddin
     array([[5., 0., 0., 0.],
            [0., 0., 5., 0.]])
     """
+    if stands_for_array(dy):
+        return dy.__kernel__("max_pool2d_dx", dy, argmax, images_shape, pool_size, strides, padding)
     cdef call c
     begin(&c, "max_pool2d_dx", isa, threads)
     take(&c, &c.step.dy, "dy", dy, 4)
@@ -577,6 +599,8 @@ def conv2d_relu_pool(images, kernel, bias=None, pool_size=2, *, strides=1, paddi
     >>> maxima.ravel(), argmax.ravel()
     (array([0., 2.]), array([255,   2], dtype=uint8))
     """
+    if stands_for_array(images):
+        return images.__kernel__("conv2d_relu_pool", images, kernel, bias, pool_size, strides, padding)
     cdef call c
     begin(&c, "conv2d_relu_pool", isa, threads)
     take(&c, &c.step.x, "images", images, 4)
@@ -603,6 +627,8 @@ def conv2d_relu_pool_dx(dy, argmax, kernel, images_shape, pool_size=2, *, stride
     array([[0., 0., 0., 0.],
            [0., 0., 5., 0.]])
     """
+    if stands_for_array(dy):
+        return dy.__kernel__("conv2d_relu_pool_dx", dy, argmax, kernel, images_shape, pool_size, strides, padding)
     cdef call c
     begin(&c, "conv2d_relu_pool_dx", isa, threads)
     take(&c, &c.step.dy, "dy", dy, 4)
@@ -629,6 +655,8 @@ def conv2d_relu_pool_dw(images, dy, argmax, kernel_shape, pool_size=2, *, stride
     >>> dw.ravel(), db
     (array([30.]), array([5.]))
     """
+    if stands_for_array(images):
+        return images.__kernel__("conv2d_relu_pool_dw", images, dy, argmax, kernel_shape, pool_size, strides, padding)
     cdef call c
     begin(&c, "conv2d_relu_pool_dw", isa, threads)
     take(&c, &c.step.x, "images", images, 4)
@@ -650,6 +678,8 @@ def relu(x, *, isa=None, threads=None):
     >>> relu(np.array([-1.0, 0.0, 2.0]))
     array([0., 0., 2.])
     """
+    if stands_for_array(x):
+        return x.__kernel__("relu", x)
     cdef call c
     cdef view all_of_it
     begin(&c, "relu", isa, threads)
@@ -667,6 +697,8 @@ def relu_dx(dy, y, *, isa=None, threads=None):
     >>> relu_dx(np.array([5.0, 5.0, 5.0]), np.array([-1.0, 0.0, 2.0]))
     array([0., 0., 5.])
     """
+    if stands_for_array(dy):
+        return dy.__kernel__("relu_dx", dy, y)
     cdef call c
     cdef view all_of_it
     begin(&c, "relu_dx", isa, threads)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..tensor import Array, Tensor, TensorLike, apply, op
+from ..tensor.tensor import as_array, data_of
 from .rows import Result, Result2, silently
 
 
@@ -103,7 +104,7 @@ def where(condition: TensorLike, x1: TensorLike, x2: TensorLike) -> Tensor:
     >>> where(x > 0, x, 0).data
     array([1., 0.], dtype=float32)
     """
-    holds = np.asarray(condition).astype(bool)
+    holds = as_array(data_of(condition)).astype(bool)
 
     def row(x1: Array, x2: Array) -> Result2:
         y = np.where(holds, x1, x2)

@@ -26,4 +26,6 @@ def silently() -> np.errstate:
 
 def dense(x: Array, dtype: npt.DTypeLike | None = None) -> Array:
     """As the kernels want it: aligned and C-contiguous. No copy where it is so already."""
+    if not isinstance(x, np.ndarray):  # it stands for an array: see tensor.as_array
+        return x if dtype is None else x.astype(dtype, copy=False)
     return np.require(x, dtype, ["A", "C"])

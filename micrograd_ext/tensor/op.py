@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeAlias
 
 import numpy as np
 
-from .tensor import Tensor, TensorLike, computed, data_of
+from .tensor import Tensor, TensorLike, as_array, computed, data_of
 
 #: A row of `ops`: arrays in; its value and one pullback for each of them out.
 Row: TypeAlias = Callable[..., tuple[Any, ...]]
@@ -76,7 +76,7 @@ def apply(symbol: str, row: Row, inputs: Sequence[TensorLike], integers: bool = 
         inputs = _together(inputs, dtype, integers)
     tensors = tuple([x if isinstance(x, Tensor) else _constant(x, dtype) for x in inputs])
     data, *pullbacks = row(*[x.data for x in tensors])
-    return computed(np.asarray(data), symbol, tensors, pullbacks)
+    return computed(as_array(data), symbol, tensors, pullbacks)
 
 
 def _together(

@@ -15,6 +15,17 @@ def is_grad_enabled() -> bool:
 
 
 @contextlib.contextmanager
+def enable_grad() -> Iterator[None]:
+    """Remember within a `with` block, whatever is around it."""
+    before = is_grad_enabled()
+    try:
+        _mode.recording = True
+        yield
+    finally:
+        _mode.recording = before
+
+
+@contextlib.contextmanager
 def no_grad() -> Iterator[None]:
     """Compute without remembering, in a `with` block or in a function that it decorates.
 

@@ -131,11 +131,11 @@ class Tensor:
 
     @grad.setter
     def grad(self, gradient: TensorLike | None) -> None:
-        self._grad = None if gradient is None else np.asarray(gradient, self.data.dtype)
+        self._grad = None if gradient is None else as_array(gradient, self.data.dtype)
 
     def sends(self, upstream: Array) -> Iterator[tuple[LinearMap, Array] | None]:
         """What goes to each input for a given gradient of this tensor; see `graph.Node`."""
-        if type(upstream) is not np.ndarray or upstream.shape != self.data.shape:
+        if type(upstream) is not type(self.data) or upstream.shape != self.data.shape:
             upstream = np.broadcast_to(_as_array(upstream, self.dtype), self.shape)
         for slot, (source, pull) in enumerate(zip(self.inputs, self.pullbacks, strict=True)):
             if pull is None:
@@ -333,25 +333,25 @@ class Tensor:
 
     def __eq__(self, other: object) -> Any:
         with_other = _numbers_of(other)
-        return NotImplemented if with_other is None else np.asarray(self.data == with_other)
+        return NotImplemented if with_other is None else as_array(self.data == with_other)
 
     def __ne__(self, other: object) -> Any:
         with_other = _numbers_of(other)
-        return NotImplemented if with_other is None else np.asarray(self.data != with_other)
+        return NotImplemented if with_other is None else as_array(self.data != with_other)
 
     __hash__ = object.__hash__
 
     def __lt__(self, other: TensorLike) -> Array:
-        return np.asarray(self.data < _comparable(other))
+        return as_array(self.data < _comparable(other))
 
     def __le__(self, other: TensorLike) -> Array:
-        return np.asarray(self.data <= _comparable(other))
+        return as_array(self.data <= _comparable(other))
 
     def __gt__(self, other: TensorLike) -> Array:
-        return np.asarray(self.data > _comparable(other))
+        return as_array(self.data > _comparable(other))
 
     def __ge__(self, other: TensorLike) -> Array:
-        return np.asarray(self.data >= _comparable(other))
+        return as_array(self.data >= _comparable(other))
 
     # ------------------------------------------------------------------ methods: see `ops`
 
@@ -481,6 +481,17 @@ def computed(
     return out
 
 
+def as_array(x: Any, dtype: npt.DTypeLike | None = None) -> Array:
+    """numpy.asarray, but for what takes part in numpy's functions without being an array.
+
+    Such a thing stands for an array while a program is traced, and stays what it is.
+    """
+    if isinstance(x, np.ndarray) or not hasattr(type(x), "__array_function__"):
+        return np.asarray(x, dtype)
+    traced: Array = x if dtype is None else x.astype(dtype, copy=False)
+    return traced
+
+
 def data_of(x: TensorLike) -> Any:
     """What a Tensor holds, or x itself if it is none."""
     return x.data if isinstance(x, Tensor) else x
@@ -511,7 +522,7 @@ def _as_array(data: TensorLike, dtype: npt.DTypeLike | None = None) -> Array:
     """
     given = data_of(data)
     try:
-        array = np.asarray(given)
+        array = as_array(given)
     except ValueError as error:
         raise ValueError(
             f"Tensor: cannot make an array of {type(data).__name__}: {error}"
@@ -524,7 +535,8 @@ def _as_array(data: TensorLike, dtype: npt.DTypeLike | None = None) -> Array:
     if dtype is None:
         if isinstance(data, Tensor):
             return array
-        keep = array.dtype.kind == "f" and isinstance(given, np.ndarray | np.generic)
+        own = isinstance(given, np.ndarray | np.generic) or not isinstance(array, np.ndarray)
+        keep = array.dtype.kind == "f" and own
         dtype = np.float64 if keep and array.dtype.itemsize > 4 else np.float32
     wanted = np.dtype(dtype)
     if wanted not in (np.float32, np.float64) and wanted.kind not in "iub":
@@ -542,4 +554,4 @@ def _fit(sent: Array, like: Array) -> Array:
         stretched = tuple(i for i, n in enumerate(like.shape) if n == 1 != sent.shape[i])
         if stretched:
             sent = sent.sum(axis=stretched, keepdims=True)
-    return np.asarray(sent, like.dtype)
+    return as_array(sent, like.dtype)
