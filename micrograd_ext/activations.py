@@ -113,10 +113,10 @@ def get(identifier: Any) -> Activation:
         return linear
     if isinstance(identifier, Mapping):
         return deserialize(identifier)
-    found: Activation = (
+    activation: Activation = (
         identifier if callable(identifier) else find("activation", _NAMES, identifier)
     )
-    return found
+    return activation
 
 
 def serialize(activation: Activation) -> Any:

@@ -188,7 +188,7 @@ def get(identifier: Any) -> ConstraintLike | None:
     if isinstance(identifier, type) and issubclass(identifier, Constraint):
         return identifier()
     if identifier is None or callable(identifier):
-        found: ConstraintLike | None = identifier
-        return found
+        constraint: ConstraintLike | None = identifier
+        return constraint
     made: ConstraintLike = make("constraint", _NAMES, identifier)
     return made

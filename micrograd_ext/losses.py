@@ -63,12 +63,12 @@ class Counted(Tensor):
 
 def _counted(each: Tensor, counts: Array) -> Counted:
     """The same node of the graph, which knows what of it counts."""
-    found = Counted.__new__(Counted)
+    counted = Counted.__new__(Counted)
     for name in Tensor.__slots__:
         if name != "__weakref__":
-            setattr(found, name, getattr(each, name))
-    found.counts = counts
-    return found
+            setattr(counted, name, getattr(each, name))
+    counted.counts = counts
+    return counted
 
 
 def predictions(y_pred: TensorLike) -> Tensor:
@@ -86,12 +86,12 @@ def labels_like(y: Tensor, y_true: TensorLike) -> Array:
 def _numbers(what: str, given: TensorLike) -> Array:
     """An array of numbers; TypeError or ValueError for anything else."""
     try:
-        found = given.data if isinstance(given, Tensor) else np.asarray(given)
+        array = given.data if isinstance(given, Tensor) else np.asarray(given)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"{what}: expected an array of numbers: {error}") from None
-    if found.dtype.kind not in "fiub":
-        raise TypeError(f"{what}: expected numbers, got {given!r} of type {found.dtype}")
-    return found
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{what}: expected numbers, got {given!r} of type {array.dtype}")
+    return array
 
 
 def same_rank(a: Any, b: Any) -> tuple[Any, Any]:

@@ -103,8 +103,8 @@ def accuracy(y_true: TensorLike, y_pred: TensorLike) -> Array:
     if guess.ndim > 1 and truth.shape == guess.shape[:-1]:
         truth = truth[..., None]
     if guess.ndim > 1 and truth.shape == (*guess.shape[:-1], 1):
-        found = guess > 0.5 if guess.shape[-1] == 1 else guess.argmax(-1)[..., None]
-        return np.asarray(found == truth, np.float32)[..., 0]
+        predicted = guess > 0.5 if guess.shape[-1] == 1 else guess.argmax(-1)[..., None]
+        return np.asarray(predicted == truth, np.float32)[..., 0]
     return categorical_accuracy(truth, guess)
 
 
@@ -287,17 +287,17 @@ class Metric(Configured):
     @property
     def variables(self) -> list[Variable]:
         """Those that were added, those in attributes, and those of metrics there."""
-        found = [*self._added]
+        variables = [*self._added]
         waiting = [*vars(self).values()][::-1]
         while waiting:
             value = waiting.pop()
             if isinstance(value, Variable):
-                found.append(value)
+                variables.append(value)
             elif isinstance(value, Metric):
-                found += value.variables
+                variables += value.variables
             elif isinstance(value, list | tuple | dict):
                 waiting += [*(value.values() if isinstance(value, dict) else value)][::-1]
-        return [*{id(variable): variable for variable in found}.values()]
+        return [*{id(variable): variable for variable in variables}.values()]
 
     def reset_state(self) -> None:
         """Forget what was shown: all variables become 0."""
@@ -775,8 +775,8 @@ def get(identifier: Any) -> Metric:
     if callable(identifier):
         return MeanMetricWrapper(identifier, losses.name_of(identifier))
     if not isinstance(identifier, str) or identifier in _CLASSES:
-        found = make("metric", _CLASSES, identifier)
-        return found if isinstance(found, Metric) else get(found)
+        metric = make("metric", _CLASSES, identifier)
+        return metric if isinstance(metric, Metric) else get(metric)
     function = find("metric", _NAMES, identifier)
     if isinstance(function, type):
         return get(function)

@@ -137,14 +137,14 @@ class CallbackList(Callback):
     def _overridden(self, moment: str) -> list[Callback]:
         """The callbacks that have a method of their own for it, or for what it tells."""
         names = [moment, *([WITHIN[moment]] if moment in WITHIN else [])]
-        found = []
+        overriding = []
         for callback in self.callbacks:
             for name in names:
                 method = getattr(callback, name)
                 if getattr(method, "__func__", method) is not getattr(Callback, name):
-                    found.append(callback)
+                    overriding.append(callback)
                     break
-        return found
+        return overriding
 
     def _forward(self, moment: str) -> Callable[..., None]:
         callbacks = self._overridden(moment)

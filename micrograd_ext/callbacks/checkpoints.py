@@ -78,7 +78,7 @@ class ModelCheckpoint(Monitor):
         if self.save_freq == "epoch":
             self._save(logs)
 
-    def _save(self, logs: Logs | None, **numbers: int) -> None:
+    def _save(self, logs: Logs | None, **fields: int) -> None:
         number = self._epoch + 1
         text = f"Epoch {number}:"
         if self.save_best_only:
@@ -92,9 +92,9 @@ class ModelCheckpoint(Monitor):
                 text += f" {self.monitor} improved{before} to {current:.5f},"
                 self.best = current
         try:
-            path = Path(self.filepath.format(epoch=number, **numbers, **(logs or {})))
+            path = Path(self.filepath.format(epoch=number, **fields, **(logs or {})))
         except (KeyError, IndexError, AttributeError) as error:
-            known = ", ".join(["epoch", *numbers, *(logs or {})])
+            known = ", ".join(["epoch", *fields, *(logs or {})])
             raise ValueError(
                 f"ModelCheckpoint: filepath: expected {known} in braces, got {self.filepath!r}"
             ) from error

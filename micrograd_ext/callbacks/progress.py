@@ -32,11 +32,11 @@ class History(Callback):
     @property
     def history(self) -> dict[str, list[float]]:
         """Name -> one number per epoch; 'val_' before the name for validation data."""
-        found: dict[str, list[float]] = {}
+        history: dict[str, list[float]] = {}
         for _, _, logs in self._epochs:
             for name, value in logs.items():
-                found.setdefault(name, []).append(value)
-        return found
+                history.setdefault(name, []).append(value)
+        return history
 
     @property
     def epoch(self) -> list[int]:
@@ -183,8 +183,8 @@ class ProgbarLogger(Callback):
     def _text(self, logs: Logs | None) -> str:
         each = self._seconds / max(self._done, 1)
         pace = f"{each * 1e3:.0f}ms" if each >= 1e-3 else f"{each * 1e6:.0f}us"
-        numbers = [f"{name}: {value:.4f}" for name, value in (logs or {}).items()]
-        return " - ".join([f"{self._seconds:.1f}s {pace}/step", *numbers])
+        metrics = [f"{name}: {value:.4f}" for name, value in (logs or {}).items()]
+        return " - ".join([f"{self._seconds:.1f}s {pace}/step", *metrics])
 
 
 class CSVLogger(Callback):

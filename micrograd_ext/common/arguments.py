@@ -117,9 +117,9 @@ def axis_of(shape: tuple[int, ...], axis: Any) -> int:
     1
     """
     try:
-        found = operator.index(axis)
+        index = operator.index(axis)
     except TypeError:
         raise TypeError(f"axis: expected a whole number, got {axis!r}") from None
-    if not -len(shape) <= found < len(shape):
+    if not -len(shape) <= index < len(shape):
         raise ValueError(f"axis {axis} is out of bounds for shape {shape}")
-    return found % len(shape)
+    return index % len(shape)

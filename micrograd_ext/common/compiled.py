@@ -35,9 +35,9 @@ def fault_of(name: str) -> str:
         return missing  # an editable install of another clone lent its own
     stub = here / f"{last}.pyi"
     declared = stub.read_text("utf-8") if stub.exists() else ""  # not there in some bundles
-    for found in re.finditer(r"^(?:def |class )?([A-Za-z]\w*)[(:]", declared, re.MULTILINE):
-        if not hasattr(module, found[1]):
-            return f"was built from other sources: it has no {found[1]!r}"
+    for match in re.finditer(r"^(?:def |class )?([A-Za-z]\w*)[(:]", declared, re.MULTILINE):
+        if not hasattr(module, match[1]):
+            return f"was built from other sources: it has no {match[1]!r}"
     return ""
 
 

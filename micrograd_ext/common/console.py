@@ -8,13 +8,13 @@ from typing import Any
 PLAIN: dict[str, Any] = {"color_system": None, "force_jupyter": False}
 
 
-def memory(numbers: int) -> str:
+def memory(count: int) -> str:
     """What so many float32 numbers take.
 
     >>> memory(225034)
     '879.04 KB'
     """
-    amount, unit = float(numbers * 4), "B"
+    amount, unit = float(count * 4), "B"
     for larger in ("KB", "MB", "GB", "TB"):
         if amount < 1024:
             break

@@ -40,8 +40,8 @@ def find(what: str, table: Mapping[str, T], name: Any) -> T:
     _, own, alone = name.rpartition(">")
     for known in (name, alone):
         if known in _custom:
-            found: T = _custom[known]
-            return found
+            registered: T = _custom[known]
+            return registered
     if own:
         raise ValueError(
             f"{what}: {alone!r} is none of this package's: expected it in custom_objects="
@@ -128,7 +128,7 @@ def config_of(thing: Any, without: Collection[str] = ()) -> dict[str, Any]:
 
 def _arguments_of(kind: type) -> dict[str, type]:
     """The names of a class's arguments, and of those it hands on: each with the class it is of."""
-    found: dict[str, type] = {}
+    arguments: dict[str, type] = {}
     for each in kind.__mro__:
         if "__init__" not in vars(each):
             continue
@@ -137,10 +137,10 @@ def _arguments_of(kind: type) -> dict[str, type]:
             if parameter.kind is parameter.VAR_KEYWORD:
                 hands_on = True
             elif name != "self" and parameter.kind is not parameter.VAR_POSITIONAL:
-                found.setdefault(name, each)
+                arguments.setdefault(name, each)
         if not hands_on:
             break
-    return found
+    return arguments
 
 
 def is_own(kind: Any) -> bool:

@@ -105,15 +105,15 @@ def read_folder(dataset: Dataset, folder: Path) -> Data:
 def _find(dataset: Dataset, folder: Path) -> list[Path]:
     missing = list(FILES)
     for place in (folder / dataset.name, folder):
-        found = {
+        paths = {
             name: file
             for name in FILES
             for file in (place / name.removesuffix(".gz"), place / name)
             if file.is_file()
         }
-        if len(found) == len(FILES):
-            return [found[name] for name in FILES]
-        missing = min(missing, [name for name in FILES if name not in found], key=len)
+        if len(paths) == len(FILES):
+            return [paths[name] for name in FILES]
+        missing = min(missing, [name for name in FILES if name not in paths], key=len)
     raise FileNotFoundError(
         f"{folder}: expected a folder with the {dataset.title} files, in it or in its "
         f"{dataset.name}/, with or without .gz; missing: {', '.join(missing)}"
@@ -182,9 +182,9 @@ def _checked(dataset: Dataset, arrays: Sequence[Array], names: Sequence[str]) ->
     """Nest the four arrays as Keras does. Raises ValueError if they are no such data set."""
     train = _split(arrays[0], arrays[1], names[0], names[1])
     test = _split(arrays[2], arrays[3], names[2], names[3])
-    found = _LABELS.get(sha256(train[1].tobytes()).hexdigest(), dataset.name)
-    if found != dataset.name:
-        raise ValueError(f"{names[1]}: expected the labels of {dataset.name}, got those of {found}")
+    name = _LABELS.get(sha256(train[1].tobytes()).hexdigest(), dataset.name)
+    if name != dataset.name:
+        raise ValueError(f"{names[1]}: expected the labels of {dataset.name}, got those of {name}")
     return train, test
 
 

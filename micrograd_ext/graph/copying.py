@@ -53,8 +53,8 @@ def parts(node: Any) -> tuple[list[Any], dict[str, Any]]:
 
 def copied(node: Any, made: Callable[..., Any]) -> Any:
     """A node with the same inputs."""
-    found, others = parts(node)
-    out = made(None, *found)
+    arguments, others = parts(node)
+    out = made(None, *arguments)
     if others:
         vars(out).update(others)
     return out
@@ -65,8 +65,8 @@ def deepcopied(root: Any, memo: dict[int, Any], made: Callable[..., Any]) -> Any
     if not isinstance(memo, dict):
         raise TypeError(f"__deepcopy__: memo: expected a dict, got {memo!r}")
     for node in unmet(root, memo):
-        (*found, inputs, locals_), others = parts(node)
-        out = made(None, *found, tuple(memo[id(x)] for x in inputs), locals_)
+        (*arguments, inputs, locals_), others = parts(node)
+        out = made(None, *arguments, tuple(memo[id(x)] for x in inputs), locals_)
         memo[id(node)] = out
         memo.setdefault(id(memo), []).append(node)  # as deepcopy does: ids are of what lives
         if others:
@@ -76,8 +76,8 @@ def deepcopied(root: Any, memo: dict[int, Any], made: Callable[..., Any]) -> Any
 
 def reduced(node: Any, made: Callable[..., Any]) -> tuple[Any, ...]:
     """What pickle asks of a node: what makes it again, of what, and what else is in it."""
-    found, others = parts(node)
-    return made, (Together.of(node) if node.inputs else None, *found), others or None
+    arguments, others = parts(node)
+    return made, (Together.of(node) if node.inputs else None, *arguments), others or None
 
 
 class Together:

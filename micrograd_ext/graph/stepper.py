@@ -159,13 +159,13 @@ class Stepper:
             if not any(node is other for other in self._order):
                 raise ValueError(f"{node!r} is not part of this graph")
             return node
-        found = [other for other in self._order if self.labels[other] == node]
-        if not found:
+        matches = [other for other in self._order if self.labels[other] == node]
+        if not matches:
             names = ", ".join(self.labels[other] for other in self._order[:50])
             raise ValueError(f"no node is called {node!r}; there are {names}")
-        if len(found) > 1:
-            raise ValueError(f"{len(found)} nodes are called {node!r}: give the node itself")
-        return found[0]
+        if len(matches) > 1:
+            raise ValueError(f"{len(matches)} nodes are called {node!r}: give the node itself")
+        return matches[0]
 
     # ------------------------------------------------------------------ words
 
@@ -216,8 +216,8 @@ class Stepper:
         """Print one path; return the product along it."""
         product: Any = self._start
         edges, locals_ = [], []
-        for node, slot, local, found in self._along(path):
-            product = found
+        for node, slot, local, so_far in self._along(path):
+            product = so_far
             edges.append(f"d({self.labels[node]})/d({self.labels[node.inputs[slot]]})")
             if isinstance(local, float):
                 locals_.append(number(local))

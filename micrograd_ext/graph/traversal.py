@@ -104,11 +104,11 @@ def descendants(order: Iterable[Any], nodes: Iterable[Any]) -> set[Any]:
     >>> descendants(topological_order(c), [a]) == {a, c}
     True
     """
-    found = set(nodes)
+    dependents = set(nodes)
     for node in order:
-        if any(source in found for source in node.inputs):
-            found.add(node)
-    return found
+        if any(source in dependents for source in node.inputs):
+            dependents.add(node)
+    return dependents
 
 
 def backward_steps(root: Node, upstream: Any = 1.0) -> Iterator[Edge]:

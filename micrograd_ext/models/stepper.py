@@ -88,12 +88,12 @@ class ModelStepper(Stepper):
         def give(kind: dict[Tensor, str], node: Tensor, text: str) -> None:
             if node in kind:
                 return
-            count, found = 0, text
-            while found in taken:
+            count, label = 0, text
+            while label in taken:
                 count += 1
-                found = f"{text}_{count}"
-            taken.add(found)
-            kind[node] = found
+                label = f"{text}_{count}"
+            taken.add(label)
+            kind[node] = label
 
         give(names, self._x, "x")
         for node in self._order:
@@ -172,12 +172,12 @@ class ModelStepper(Stepper):
         """Print a path, a line for each edge, with the product so far; return that of them all."""
         product: Any = self._start
         rows = [(self.labels[self.root], _short(product), "")]
-        for node, slot, _, found in self._along(path):
-            product = found
+        for node, slot, _, so_far in self._along(path):
+            product = so_far
             rows.append((self.labels[node.inputs[slot]], _short(product), f"by {self._ops[node]}"))
         first, second = (max(len(row[i]) for row in rows) for i in (0, 1))
-        for label, numbers, op in rows:
-            print(f"  {label:{first}}   {numbers:{second}}   {op}".rstrip())
+        for label, shape_and_norm, op in rows:
+            print(f"  {label:{first}}   {shape_and_norm:{second}}   {op}".rstrip())
         return product
 
     # ------------------------------------------------------------------ showing
@@ -244,8 +244,8 @@ class ModelStepper(Stepper):
 
     def _of_weights(self, part: Part) -> str:
         """A part's weights that get gradients and the norms of these, two to a line."""
-        found = ((name, self._grad(weight)) for name, weight in part.weights)
-        texts = [f"{name} {grad}" for name, grad in found if grad]
+        grads = ((name, self._grad(weight)) for name, weight in part.weights)
+        texts = [f"{name} {grad}" for name, grad in grads if grad]
         return "\n".join(", ".join(texts[i : i + 2]) for i in range(0, len(texts), 2))
 
 

@@ -137,5 +137,5 @@ def log_softmax(x: TensorLike, /, axis: int | tuple[int, ...] = -1) -> Result:
 def _beside(first: Array, y: Array, largest: Any, axes: tuple[int, ...]) -> Array:
     """The sum along axes of all but one of the largest, which are where `first` says."""
     more = first.sum(axes, y.dtype, keepdims=True) - 1
-    found: Array = (y * ~first).sum(axes, keepdims=True) + more * largest
-    return found
+    total: Array = (y * ~first).sum(axes, keepdims=True) + more * largest
+    return total

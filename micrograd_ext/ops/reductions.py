@@ -17,10 +17,10 @@ from .rows import Result, silently
 def axes_of(shape: tuple[int, ...], axis: Axis) -> tuple[int, ...]:
     """The axes of that shape, all of them for None, none twice, counted from the front."""
     axes = range(len(shape)) if axis is None else axis if isinstance(axis, tuple | list) else [axis]
-    found = tuple([axis_of(shape, i) for i in axes])
-    if len(set(found)) < len(found):
+    normalized = tuple([axis_of(shape, i) for i in axes])
+    if len(set(normalized)) < len(normalized):
         raise ValueError(f"axis: expected each axis once, got {axis}")
-    return found
+    return normalized
 
 
 def _unreduce(g: Array, x: Array, axes: tuple[int, ...]) -> Array:

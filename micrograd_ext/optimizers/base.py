@@ -198,8 +198,8 @@ class Optimizer(Configured):
             layout: the same.
             name: what it is called.
         """
-        numbers = initializers.draw(initializers.get(initializer), tuple(shape))
-        added = Variable(numbers, dtype=dtype or "float32", trainable=False, name=name)
+        values = initializers.draw(initializers.get(initializer), tuple(shape))
+        added = Variable(values, dtype=dtype or "float32", trainable=False, name=name)
         self._variables.append(added)
         return added
 

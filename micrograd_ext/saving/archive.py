@@ -115,22 +115,22 @@ def reading(path: str | PathLike[str], kind: str) -> Iterator[Archive]:
                     "there, model.set_weights() takes here"
                 )
             with zipfile.ZipFile(file) as archive:
-                found = Archive(name, archive, size)
+                reader = Archive(name, archive, size)
                 if "model.weights.h5" in archive.namelist():
                     raise ValueError(
                         "it is a file of Keras's own; what model.get_weights() returns there, "
                         "model.set_weights() takes here"
                     )
-                about = found.document("metadata") if "metadata" in found.documents else None
+                about = reader.document("metadata") if "metadata" in reader.documents else None
                 if not isinstance(about, dict) or about.get("format") != FORMAT:
                     raise ValueError("it is none that this package wrote")
-                found.version = about.get("version")
-                if found.version not in range(1, VERSION + 1):
+                reader.version = about.get("version")
+                if reader.version not in range(1, VERSION + 1):
                     raise ValueError(
-                        f"it is of version {found.version!r} of the format, expected at most "
+                        f"it is of version {reader.version!r} of the format, expected at most "
                         f"{VERSION}: a later micrograd_ext wrote it"
                     )
-                yield found
+                yield reader
         except Exception as error:  # broken files make a dozen kinds of them
             if isinstance(error, ValueError):
                 raise ValueError(f"{name}: {error}") from error

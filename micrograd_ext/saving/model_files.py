@@ -52,7 +52,7 @@ def named_weights(model: SavedModel) -> dict[str, Tensor]:
 
     'conv2d/kernel', 'conv2d_1/kernel': layers are counted within the model.
     """
-    found: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     kinds: Counter[str] = Counter()
     for layer in model.layers:
         kind = snake(type(layer).__name__)
@@ -62,8 +62,8 @@ def named_weights(model: SavedModel) -> dict[str, Tensor]:
         for weight in layer.weights:
             name = (weight.name or "").rpartition("/")[2] or "weight"
             own[name] += 1
-            found[f"{place}/{name}" + (f"_{own[name] - 1}" if own[name] > 1 else "")] = weight
-    return found
+            weights[f"{place}/{name}" + (f"_{own[name] - 1}" if own[name] > 1 else "")] = weight
+    return weights
 
 
 def _metadata(kind: str) -> dict[str, Any]:
@@ -115,14 +115,14 @@ def save(
 
 def _streams(model: SavedModel) -> list[np.random.Generator]:
     """What random numbers come from in training."""
-    found = [random_stream.generator()]
+    streams = [random_stream.generator()]
     layers = [*model.layers]
     for layer in layers:  # which grows as it goes
         layers += inner_layers(layer)
         own = getattr(layer, "_random", None)
         if isinstance(own, np.random.Generator):
-            found.append(own)
-    return found
+            streams.append(own)
+    return streams
 
 
 def restore(model: SavedModel, path: str | PathLike[str]) -> int:
@@ -139,7 +139,7 @@ def restore(model: SavedModel, path: str | PathLike[str]) -> int:
             raise ValueError(f"it has {len(states)} random streams, the model {len(streams)}")
         for state in states:
             np.random.PCG64().state = state  # may object
-        found = _weights(archive, named_weights(model))
+        matched = _weights(archive, named_weights(model))
         optimizer = model.optimizer
         if optimizer is not None:
             rate = config["compile_config"]["optimizer"]["config"]["learning_rate"]
@@ -148,7 +148,7 @@ def restore(model: SavedModel, path: str | PathLike[str]) -> int:
             _remember(archive, optimizer)  # the last that may object
             if own:
                 optimizer.learning_rate = rate
-    for weight, array in found:
+    for weight, array in matched:
         weight.data[...] = array
     for stream, state in zip(streams, states, strict=True):
         stream.bit_generator.state = state
@@ -174,12 +174,12 @@ def _from_version_1(optimizer: optimizers.Optimizer, store: dict[str, Array]) ->
     places = {id(variable): i for i, variable in enumerate(own)}
     if len(store) != 1 + sum(map(len, kinds)):
         return store  # another optimizer's, which is going to be said
-    found = {str(i): variable.numpy() for i, variable in enumerate(own)}
-    found["0"] = store["0"]
+    entries = {str(i): variable.numpy() for i, variable in enumerate(own)}
+    entries["0"] = store["0"]
     in_order = (variable for of_one in zip(*kinds, strict=True) for variable in of_one)
     for i, variable in enumerate(in_order, 1):
-        found[str(places[id(variable)])] = store[str(i)]
-    return found
+        entries[str(places[id(variable)])] = store[str(i)]
+    return entries
 
 
 def load_weights(model: SavedModel, path: str | PathLike[str], skip_mismatch: bool) -> None:
@@ -187,8 +187,8 @@ def load_weights(model: SavedModel, path: str | PathLike[str], skip_mismatch: bo
     with reading(path, "weights") as archive:
         if not model.built:
             raise ValueError(f"load_weights: {model.name} has no weights yet: see `build`")
-        found = _weights(archive, named_weights(model), skip_mismatch)
-    for weight, array in found:
+        matched = _weights(archive, named_weights(model), skip_mismatch)
+    for weight, array in matched:
         weight.data[...] = array
 
 
@@ -198,14 +198,14 @@ def _weights(
     """Each weight with the array of its name; ValueError if names or shapes disagree."""
     there = [n.removeprefix("weights/") for n in archive.arrays if n.startswith("weights/")]
     wrong = [f"{name} is missing" for name in weights if name not in there]
-    found = []
+    matched = []
     for name in there:
         if name not in weights:
             wrong.append(f"the model has no {name}")
             continue
         array, weight = archive.array(f"weights/{name}"), weights[name]
         if array.shape == weight.shape:
-            found.append((weight, array))
+            matched.append((weight, array))
         else:
             wrong.append(f"{name}: expected shape {weight.shape}, got {array.shape}")
     if wrong and not skip_mismatch:
@@ -214,7 +214,7 @@ def _weights(
     if wrong:
         text = f"load_weights: {archive.name}: left out: {'; '.join(wrong)}"
         warnings.warn(text, stacklevel=4)
-    return found
+    return matched
 
 
 def load(
@@ -230,8 +230,8 @@ def load(
             model = kind.from_config(document["config"])
             if not isinstance(model, SavedModel):
                 raise ValueError(f"class_name: expected a model's, got {document['class_name']!r}")
-        found = _weights(archive, named_weights(model))
-        for weight, array in found:
+        matched = _weights(archive, named_weights(model))
+        for weight, array in matched:
             weight.data[...] = array
         if compiled and document["compile_config"] is not None:
             model.compile_from_config(document["compile_config"])

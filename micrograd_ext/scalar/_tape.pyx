@@ -103,15 +103,15 @@ cdef class Replay:
 
     def locals(self):
         """Local derivatives, float64, (2, first + count): those of leaves are 0."""
-        found = np.zeros((2, self.first + self.count))
+        derivatives = np.zeros((2, self.first + self.count))
         cdef Py_buffer to
         cdef double *dx
         if self.count:
-            hold(found, &to)
+            hold(derivatives, &to)
             dx = <double *> to.buf + self.first
             mg_tape_locals(
                 self.code(), self.count, self.first, <double *> self._data.buf,
                 dx, dx + self.first + self.count
             )
             PyBuffer_Release(&to)
-        return found
+        return derivatives

@@ -100,14 +100,14 @@ def grad(y: Value, x: Any) -> Any:
             raise TypeError(f"grad: {what}: expected a Value, got {node!r}")
     order = graph.topological_order(y)
     lead = graph.descendants(order, targets)
-    found: dict[Value, Value] = {y: Value(1.0)}
+    grads: dict[Value, Value] = {y: Value(1.0)}
     for node in reversed(order):
         for slot, source in enumerate(node.inputs if node in lead else ()):
             if source in lead:
                 local = _partial(node, slot)
-                sent = found[node] if local is None else local * found[node]
-                found[source] = found[source] + sent if source in found else sent
-    results = [found[target] if target in found else Value(0.0) for target in targets]
+                sent = grads[node] if local is None else local * grads[node]
+                grads[source] = grads[source] + sent if source in grads else sent
+    results = [grads[target] if target in grads else Value(0.0) for target in targets]
     return results if several else results[0]
 
 

@@ -109,7 +109,7 @@ class Tape:
     @staticmethod
     def _leaves(given: dict[str, list[Value]]) -> dict[Value, str]:
         """The inputs and parameters, in order, each with its place among the arguments."""
-        found: dict[Value, str] = {}
+        places: dict[Value, str] = {}
         for what, values in given.items():
             for i, node in enumerate(values):
                 place = f"{what}[{i}]"
@@ -117,10 +117,10 @@ class Tape:
                     raise ValueError(
                         f"record: {place}: expected a leaf, got {node!r}, computed by {node.op!r}"
                     )
-                if node in found:
-                    raise ValueError(f"record: {place} is {found[node]} as well: {node!r}")
-                found[node] = place
-        return found
+                if node in places:
+                    raise ValueError(f"record: {place} is {places[node]} as well: {node!r}")
+                places[node] = place
+        return places
 
     # ------------------------------------------------------------------ numbers
 
@@ -170,13 +170,13 @@ class Tape:
             ValueError: too few or too many.
         """
         if values:
-            numbers = np.concatenate([_numbers(value) for value in values])
-            if len(numbers) != len(self.inputs):
+            inputs = np.concatenate([_numbers(value) for value in values])
+            if len(inputs) != len(self.inputs):
                 raise ValueError(
                     f"forward: expected {len(self.inputs)} numbers, one for each input, "
-                    f"got {len(numbers)}"
+                    f"got {len(inputs)}"
                 )
-            self.inputs[:] = numbers
+            self.inputs[:] = inputs
         self._replay.forward()
         return self.loss
 
@@ -205,8 +205,8 @@ class Tape:
         The graph is then as if it had been built from these numbers, and can be stepped through.
         """
         data, grad, locals_ = self._replay.data, self._replay.grad, self._replay.locals()
-        numbers = zip(data.tolist(), grad.tolist(), *locals_.tolist(), strict=True)
-        for node, (x, g, dx, dy) in zip(self.nodes, numbers, strict=True):
+        rows = zip(data.tolist(), grad.tolist(), *locals_.tolist(), strict=True)
+        for node, (x, g, dx, dy) in zip(self.nodes, rows, strict=True):
             node.rewrite(x, g, dx, dy)
 
     def read(self) -> None:
@@ -237,17 +237,17 @@ def flat(what: str, values: Iterable[Any]) -> list[Value]:
     >>> len(flat("inputs", [[Value(1.0), Value(2.0)], Value(3.0)]))
     3
     """
-    found: list[Value] = []
+    flattened: list[Value] = []
     todo: list[Any] = [values]
     while todo:
         value = todo.pop()
         if isinstance(value, Value):
-            found.append(value)
+            flattened.append(value)
         elif isinstance(value, Iterable) and not isinstance(value, str):
             todo.extend(reversed(list(value)))
         else:
             raise TypeError(f"record: {what}: expected Values, got {value!r}")
-    return found
+    return flattened
 
 
 def _numbers(values: Any) -> Floats:

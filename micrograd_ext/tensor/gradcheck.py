@@ -55,12 +55,12 @@ def gradcheck(
     direction = np.random.default_rng(0).standard_normal(y.shape)
     y.backward(direction)
     for number, x in enumerate(points):
-        found = np.zeros(x.shape) if x.grad is None else x.grad
+        gradient = np.zeros(x.shape) if x.grad is None else x.grad
         for index, expected in _differences(f, points, x, direction, eps):
-            if not abs(found[index] - expected) <= atol + rtol * abs(expected):
+            if not abs(gradient[index] - expected) <= atol + rtol * abs(expected):
                 raise AssertionError(
                     f"gradcheck: input {number}, element {index}: backward gives "
-                    f"{found[index]:.10g}, central differences give {expected:.10g}"
+                    f"{gradient[index]:.10g}, central differences give {expected:.10g}"
                 )
     return True
 

@@ -239,8 +239,8 @@ class Tensor:
 
     def item(self) -> float:
         """The only element as a Python number; ValueError if there are several."""
-        found: float = self.data.item()
-        return found
+        value: float = self.data.item()
+        return value
 
     def tolist(self) -> Any:
         """The data as nested lists of Python numbers."""

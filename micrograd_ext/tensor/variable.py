@@ -48,14 +48,14 @@ class Variable(Tensor):
         trainable: bool = True,
         name: str | None = None,
     ) -> None:
-        numbers = initializer
+        values = initializer
         if callable(initializer):
             if shape is None:
                 raise ValueError(
                     "Variable: shape: expected one, as initializer is a function of it"
                 )
-            numbers = initializer(tuple(shape))
-        super().__init__(numbers, trainable, name, dtype)
+            values = initializer(tuple(shape))
+        super().__init__(values, trainable, name, dtype)
         if shape is not None and self.shape != tuple(shape):
             raise ValueError(
                 f"{name or 'Variable'}: initializer: expected numbers of shape {tuple(shape)}, "
