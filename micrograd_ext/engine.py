@@ -522,8 +522,8 @@ def pulled(node, upstream):
             x.grad = 0.0
         node.grad = upstream
         node._backward()
-        found = {x: x.grad for x in inputs}
-        return [found.pop(x, None) for x in inputs]
+        grads = {x: x.grad for x in inputs}
+        return [grads.pop(x, None) for x in inputs]
     finally:
         for x, grad in zip([node, *inputs], grads, strict=True):
             x.grad = grad
@@ -578,9 +578,9 @@ def value(x):
 
 def needed(x):
     """x as a Value; TypeError if it is neither Value nor number."""
-    if (found := value(x)) is None:
+    if (number := value(x)) is None:
         raise TypeError(f"expected a Value or a number, got {x!r}")
-    return found
+    return number
 
 
 def number(x):

@@ -39,9 +39,9 @@ def fuse(layers: Sequence[Layer]) -> list[Stage]:
     stages: list[Stage] = []
     at = 0
     while at < len(layers):
-        found = _convolution_and_pooling(layers[at : at + 3])
-        stages.append(found or layers[at])
-        at += len(found.layers) if found else 1
+        several = _convolution_and_pooling(layers[at : at + 3])
+        stages.append(several or layers[at])
+        at += len(several.layers) if several else 1
     return stages
 
 
@@ -75,8 +75,8 @@ def activation_of(layer: Any) -> activations.Activation | None:
         return RELU
     if type(layer) is Softmax and layer.axis in (-1, len(layer.input_shape or ()) - 1):
         return activations.softmax
-    found: activations.Activation | None = getattr(layer, "activation", None)
-    return RELU if found is ops.relu else found
+    activation: activations.Activation | None = getattr(layer, "activation", None)
+    return RELU if activation is ops.relu else activation
 
 
 def _convolution_and_pooling(layers: Sequence[Layer]) -> ConvolutionAndPooling | None:

@@ -22,15 +22,15 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"show_config: mode: expected 'stdout' or 'dicts', got {mode!r}")
-    found = {
+    versions = {
         "version": VERSION,
         "python": f"{platform.python_version()} ({platform.machine()}, {platform.system()})",
         "numpy": np.__version__,
         **config(),
     }
     if mode == "dicts":
-        return found
-    for name, value in found.items():
+        return versions
+    for name, value in versions.items():
         if isinstance(value, list):
             value = ", ".join(value)  # noqa: PLW2901
         print(f"{name + ':':16}{value}")

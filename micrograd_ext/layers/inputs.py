@@ -79,14 +79,14 @@ def _sizes(argument: str, shape: Any) -> Shape:
 def input_dtype_of(what: str, dtype: Any) -> np.dtype[Any]:
     """What inputs become: float32, or whole numbers if that is asked for; ValueError for others."""
     try:
-        found = np.dtype(np.float32 if dtype is None else dtype)
+        kind = np.dtype(np.float32 if dtype is None else dtype)
     except TypeError:
-        found = np.dtype(object)
-    if found.kind not in "iub" and found != np.float32:
+        kind = np.dtype(object)
+    if kind.kind not in "iub" and kind != np.float32:
         raise ValueError(
             f"{what}: dtype: expected 'float32', a type of whole numbers or 'bool', got {dtype!r}"
         )
-    return found
+    return kind
 
 
 def Input(  # noqa: N802 - Keras's name

@@ -193,8 +193,8 @@ class CompiledModel(Layer):
         """What `compile` was given, as JSON can hold it; the optimizer as it is now."""
         if self.optimizer is None:
             return None
-        found = {"optimizer": self.optimizer, **self._compile_arguments}
-        config = {name: serialize(value) for name, value in found.items()}
+        arguments = {"optimizer": self.optimizer, **self._compile_arguments}
+        config = {name: serialize(value) for name, value in arguments.items()}
         return config | {"run_eagerly": self.run_eagerly}
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
