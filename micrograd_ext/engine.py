@@ -522,8 +522,8 @@ def pulled(node, upstream):
             x.grad = 0.0
         node.grad = upstream
         node._backward()
-        grads = {x: x.grad for x in inputs}
-        return [grads.pop(x, None) for x in inputs]
+        sent = {x: x.grad for x in inputs}
+        return [sent.pop(x, None) for x in inputs]
     finally:
         for x, grad in zip([node, *inputs], grads, strict=True):
             x.grad = grad
@@ -578,9 +578,9 @@ def value(x):
 
 def needed(x):
     """x as a Value; TypeError if it is neither Value nor number."""
-    if (number := value(x)) is None:
-        raise TypeError(f"expected a Value or a number, got {x!r}")
-    return number
+    if (node := value(x)) is None:
+        raise TypeError(f"expected a Value or a node, got {x!r}")
+    return node
 
 
 def number(x):
