@@ -579,7 +579,7 @@ def value(x):
 def needed(x):
     """x as a Value; TypeError if it is neither Value nor number."""
     if (node := value(x)) is None:
-        raise TypeError(f"expected a Value or a node, got {x!r}")
+        raise TypeError(f"expected a Value or a number, got {x!r}")
     return node
 
 

@@ -419,8 +419,9 @@ def _weighted(array: Array, sample_weight: TensorLike, counts: Array | None) -> 
     return float((values * weights).sum(dtype=np.float64)) * share, float(count) * share
 
 
-#: Losses that are means over the last axis: of a batch without one, each number is an example.
-_MEANS = (binary_crossentropy, mean_absolute_error, mean_squared_error)
+#: Losses that are means over the last axis, as all are but those of classes: of a batch without
+#: one, each number is an example.
+_MEANS = {*losses.FUNCTIONS.values()} - {categorical_crossentropy, sparse_categorical_crossentropy}
 
 
 class MeanMetricWrapper(Mean):

@@ -206,6 +206,14 @@ cdef Py_ssize_t count(str name, value, Py_ssize_t largest) except -1:
     return value
 
 
+cdef double number(str name, value) except? -1:
+    """A number, of whatever type."""
+    try:
+        return value
+    except TypeError:
+        raise TypeError(f"{name}: expected a number, got {value!r}") from None
+
+
 cdef tuple pair(str name, value):
     """Two numbers >= 1 from one number or a sequence of two."""
     if isinstance(value, (tuple, list)):
@@ -735,8 +743,9 @@ def adam(x, dx, m, v, rate, beta_1=0.9, beta_2=0.999, epsilon=1e-7, *, isa=None,
         if np.may_share_memory(named[one], named[other]):
             raise ValueError(f"adam: {one} and {other}: expected arrays that do not overlap")
     c.n, c.step.units = 1, all_of_it.count
-    c.step.beta_1, c.step.beta_2, c.step.epsilon = beta_1, beta_2, epsilon
-    run(&c, rate)
+    c.step.beta_1, c.step.beta_2 = number("adam: beta_1", beta_1), number("adam: beta_2", beta_2)
+    c.step.epsilon = number("adam: epsilon", epsilon)
+    run(&c, number("adam: rate", rate))
 
 
 # ---------------------------------------------------------------------------- on import

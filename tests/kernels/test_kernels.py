@@ -925,7 +925,11 @@ BAD: dict[str, Bad] = {
         ValueError,
         "adam: v: expected an array that may be written to",
     ),
-    "adam rate": (call("adam", M, M * 1, M * 2, M * 3, "fast"), TypeError, "real number"),
+    "adam rate": (
+        call("adam", M, M * 1, M * 2, M * 3, "fast"),
+        TypeError,
+        "adam: rate: expected a number, got 'fast'",
+    ),
     "isa": (call("matmul", M, M.T, isa="mmx"), ValueError, "isa: expected .*baseline.*'mmx'"),
     "isa 0": (call("relu", M, isa=0), ValueError, "isa: expected one of .* got 0"),
     "threads 0": (call("matmul", M, M.T, threads=0), ValueError, "threads: expected .* 1 .* got 0"),

@@ -108,6 +108,18 @@ def test_of_batches_as_of_all_at_once(
     ran[f"metrics: {name} of batches, against numpy on all at once"] += 1
 
 
+@pytest.mark.parametrize("name", sorted(losses.FUNCTIONS))
+def test_a_loss_by_name_counts_single_numbers_as_examples(name: str) -> None:
+    if "categorical" in name:
+        pytest.skip("a loss of classes")
+    metric = metrics.get(name)
+    metric.update_state(np.ones(3, np.float32), np.array([0.75, 0.5, 0.25], np.float32))
+    metric.update_state(np.ones(1, np.float32), np.array([0.125], np.float32))
+    alone = metrics.get(name)
+    alone.update_state(np.ones((4, 1), np.float32), np.float32([[0.75], [0.5], [0.25], [0.125]]))
+    assert metric.result() == pytest.approx(alone.result())
+
+
 def test_batches_of_single_numbers() -> None:
     metric = metrics.BinaryAccuracy()
     metric.update_state([1, 1, 1], [1.0, 1.0, 1.0])

@@ -103,6 +103,7 @@ class Reference:
                 m = mu * m + rate * g / np.sqrt(below)
                 x = x - m
             else:
+                assert self.kind in ("Adam", "AdamW"), f"no formula of {self.kind}"
                 m = 0.9 * m + 0.1 * g
                 v = 0.999 * v + 0.001 * g * g
                 self.top[i] = np.maximum(self.top[i], v) if how.get("amsgrad") else v

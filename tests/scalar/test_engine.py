@@ -517,3 +517,8 @@ def test_the_stubs_and_the_types_agree_with_the_engine() -> None:
             assert [a.split()[-1] for a in arguments.split(", ")] == outside[name]
     fields = re.findall(r"^    cdef (?:public |readonly |long )*\w+ ([\w, ]+\w)", types, re.M)
     assert {name for line in fields for name in line.split(", ")} == {*AS_WRITTEN.Value.__slots__}
+
+
+def test_what_is_no_number_is_named() -> None:
+    with pytest.raises(TypeError, match="expected a Value or a number, got 'three'"):
+        micrograd_ext.Value(1.0).max("three")  # type: ignore[arg-type]
