@@ -379,7 +379,7 @@ def kernel_call(rng: Random) -> Call:
         "conv2d_relu_pool_dw": [images, small, byte, kernel.shape],
         "relu": [images], "relu_dx": [images, images + 1], "adam": [*(new(h,
         w) for _ in range(4)), 0.1],
-        **dict.fromkeys(NOT_KERNELS, []),
+        **{key: [] for key in NOT_KERNELS},
     }[name]  # fmt: skip
     if name in NOT_KERNELS:
         how, args = {}, [rng.choice((1, 2, 3))] if name == "set_num_threads" else []
