@@ -7,15 +7,23 @@ from ..common.serialization import custom_object_scope, make, public_classes
 from ..common.serialization import serialize as _serialize
 from . import schedules
 from .adam import Adam, AdamW
+from .adaptive import Adadelta, Adafactor, Adagrad, Adamax, Ftrl, Lion, Nadam
 from .base import LearningRate, Optimizer
 from .rmsprop import RMSprop
 from .sgd import SGD
 
 __all__ = [
     "SGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
+    "Ftrl",
     "LearningRate",
+    "Lion",
+    "Nadam",
     "Optimizer",
     "RMSprop",
     "deserialize",

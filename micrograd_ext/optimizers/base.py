@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 
@@ -18,10 +18,25 @@ from ..tensor import Array, Tensor, TensorLike, no_grad
 from ..tensor.variable import Variable
 from . import schedules
 
-__all__ = ["LearningRate", "Optimizer"]
+__all__ = ["LearningRate", "Optimizer", "Options"]
 
 #: A number, a schedule of the steps taken, or a function without arguments that returns a number.
 LearningRate: TypeAlias = float | schedules.LearningRateSchedule | Callable[[], float]
+
+
+class Options(TypedDict, total=False):
+    """What every optimizer takes beside its own arguments; see `Optimizer`."""
+
+    weight_decay: float | None
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
+    use_ema: bool
+    ema_momentum: float
+    ema_overwrite_frequency: int | None
+    loss_scale_factor: float | None
+    gradient_accumulation_steps: int | None
+    name: str | None
 
 
 class Optimizer(Configured):

@@ -71,6 +71,24 @@ OPTIMIZERS: list[tuple[str, dict[str, Any]]] = [
     ("RMSprop", {"momentum": 0.9}),
     ("RMSprop", {"centered": True, "momentum": 0.5, "rho": 0.8, "epsilon": 1e-3}),
     *[("SGD", {"learning_rate": name}) for name in (*SCHEDULES, "PiecewiseConstantDecay")],
+    ("Adagrad", {"initial_accumulator_value": 0.5, "weight_decay": 0.1}),
+    ("Adadelta", {"learning_rate": 1.0, "rho": 0.8}),
+    ("Adamax", {"learning_rate": 0.1, "beta_1": 0.7, "clipnorm": 0.5}),
+    ("Nadam", {"learning_rate": 0.1, "weight_decay": 0.1}),
+    ("Lion", {"learning_rate": 0.1, "beta_1": 0.7, "beta_2": 0.8}),
+    (
+        "Ftrl",
+        {
+            "learning_rate": 0.1,
+            "learning_rate_power": -0.4,
+            "l1_regularization_strength": 0.1,
+            "l2_regularization_strength": 0.2,
+            "l2_shrinkage_regularization_strength": 0.3,
+            "beta": 0.4,
+        },
+    ),
+    ("Adafactor", {"learning_rate": 0.1}),
+    ("Adafactor", {"relative_step": False, "clip_threshold": 0.5, "beta_2_decay": -0.6}),
 ]
 #: class, arguments, what the labels are, whether each example has a weight
 LOSSES: list[tuple[str, dict[str, Any], str, bool]] = [

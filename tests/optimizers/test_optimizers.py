@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -81,6 +82,9 @@ class Reference:
             return [g * min(1, how["global_clipnorm"] / whole) for g in grads]
         return grads
 
+    def decayed(self, i: int, rate: float) -> Array:
+        return self.x[i] - self.x[i] * (self.how.get("weight_decay") or 0) * rate
+
     def update(self, grads: list[Array]) -> None:
         how, rate = self.how, self.rate()
         every = how.get("gradient_accumulation_steps") or 1
@@ -102,6 +106,9 @@ class Reference:
                     below = below - self.top[i] ** 2
                 m = mu * m + rate * g / np.sqrt(below)
                 x = x - m
+            elif self.kind in ADAPTIVE:
+                x = ADAPTIVE[self.kind](self, i, g, t, rate)
+                m, v = self.m[i], self.v[i]
             else:
                 assert self.kind in ("Adam", "AdamW"), f"no formula of {self.kind}"
                 m = 0.9 * m + 0.1 * g
@@ -111,6 +118,82 @@ class Reference:
                 x = x - scale * m / (np.sqrt(self.top[i]) + 1e-7)
             self.x[i], self.m[i], self.v[i] = x, m, v
 
+
+def adagrad(self: Reference, i: int, g: Array, t: int, rate: float) -> Array:
+    if t == 1:
+        self.v[i] = self.v[i] + self.how.get("initial_accumulator_value", 0.1)
+    self.v[i] = self.v[i] + g * g
+    return self.decayed(i, rate) - rate * g / np.sqrt(self.v[i] + 1e-7)
+
+
+def adadelta(self: Reference, i: int, g: Array, t: int, rate: float) -> Array:
+    rho = self.how.get("rho", 0.95)
+    self.v[i] = rho * self.v[i] + (1 - rho) * g * g
+    step = np.sqrt((self.m[i] + 1e-7) / (self.v[i] + 1e-7)) * g
+    self.m[i] = rho * self.m[i] + (1 - rho) * step**2
+    return self.decayed(i, rate) - rate * step
+
+
+def adamax(self: Reference, i: int, g: Array, t: int, rate: float) -> Array:
+    beta = self.how.get("beta_1", 0.9)
+    self.m[i] = beta * self.m[i] + (1 - beta) * g
+    self.v[i] = np.maximum(0.999 * self.v[i], np.abs(g))
+    return self.decayed(i, rate) - rate / (1 - beta**t) * self.m[i] / (self.v[i] + 1e-7)
+
+
+def nadam(self: Reference, i: int, g: Array, t: int, rate: float) -> Array:
+    momenta = [self.how.get("beta_1", 0.9) * (1 - 0.5 * 0.96**n) for n in range(1, t + 2)]
+    beta = self.how.get("beta_1", 0.9)
+    self.m[i] = beta * self.m[i] + (1 - beta) * g
+    self.v[i] = 0.999 * self.v[i] + 0.001 * g * g
+    mean = momenta[t] * self.m[i] / (1 - math.prod(momenta))
+    mean = mean + (1 - momenta[t - 1]) * g / (1 - math.prod(momenta[:t]))
+    return self.decayed(i, rate) - rate * mean / (np.sqrt(self.v[i] / (1 - 0.999**t)) + 1e-7)
+
+
+def lion(self: Reference, i: int, g: Array, t: int, rate: float) -> Array:
+    first, second = self.how.get("beta_1", 0.9), self.how.get("beta_2", 0.99)
+    direction = np.sign(first * self.m[i] + (1 - first) * g)
+    self.m[i] = second * self.m[i] + (1 - second) * g
+    return self.decayed(i, rate) - rate * direction
+
+
+def ftrl(self: Reference, i: int, g: Array, t: int, rate: float) -> Array:
+    how, x = self.how, self.decayed(i, rate)
+    l1, l2 = (how.get(f"l{n}_regularization_strength", 0.0) for n in (1, 2))
+    beta, power = how.get("beta", 0.0), -how.get("learning_rate_power", -0.5)
+    if t == 1:
+        self.v[i] = self.v[i] + how.get("initial_accumulator_value", 0.1)
+    grown = self.v[i] + g * g
+    shrinkage = how.get("l2_shrinkage_regularization_strength", 0.0)
+    self.m[i] = self.m[i] + g + 2 * shrinkage * x - (grown**power - self.v[i] ** power) / rate * x
+    self.v[i] = grown
+    below = (grown**power + beta) / rate + 2 * l2
+    return -np.sign(self.m[i]) * np.maximum(np.abs(self.m[i]) - l1, 0) / below
+
+
+def adafactor(self: Reference, i: int, g: Array, t: int, rate: float) -> Array:
+    how, x = self.how, self.decayed(i, rate)
+    rate = min(rate, t**-0.5) if how.get("relative_step", True) else rate
+    keep, squares = 1 - t ** how.get("beta_2_decay", -0.8), g * g + 1e-30
+    self.v[i] = keep * self.v[i] + (1 - keep) * squares  # of a matrix, its rows and columns count
+    v = self.v[i]
+    if v.ndim == 2:
+        v = np.outer(v.mean(1), v.mean(0)) / v.mean()
+    step = g / np.sqrt(v)
+    step = step / max(1, np.sqrt((step**2).mean()) / how.get("clip_threshold", 1.0))
+    return np.asarray(x - rate * max(1e-3, np.sqrt((x**2).mean())) * step)
+
+
+ADAPTIVE: dict[str, Callable[[Reference, int, Array, int, float], Array]] = {
+    "Adagrad": adagrad,
+    "Adadelta": adadelta,
+    "Adamax": adamax,
+    "Nadam": nadam,
+    "Lion": lion,
+    "Ftrl": ftrl,
+    "Adafactor": adafactor,
+}
 
 HOWS: dict[str, tuple[str, dict[str, Any]]] = {
     "SGD": ("SGD", {}),
@@ -123,6 +206,27 @@ HOWS: dict[str, tuple[str, dict[str, Any]]] = {
     "AdamW, amsgrad": ("AdamW", {"amsgrad": True, "weight_decay": 0.2, "global_clipnorm": 0.3}),
     "RMSprop": ("RMSprop", {"rho": 0.8}),
     "RMSprop, all": ("RMSprop", {"momentum": 0.5, "centered": True, "clipvalue": 0.4}),
+    **{kind: (kind, {}) for kind in ADAPTIVE},
+    "Adagrad, decay": ("Adagrad", {"initial_accumulator_value": 0.5, "weight_decay": 0.1}),
+    "Adadelta, rho": ("Adadelta", {"learning_rate": 1.0, "rho": 0.8}),
+    "Adamax, clipnorm": ("Adamax", {"beta_1": 0.7, "clipnorm": 0.5}),
+    "Nadam, accumulation": ("Nadam", {"beta_1": 0.7, "gradient_accumulation_steps": 2}),
+    "Lion, betas": ("Lion", {"beta_1": 0.7, "beta_2": 0.8, "weight_decay": 0.1}),
+    "Ftrl, all": (
+        "Ftrl",
+        {
+            "learning_rate": 0.1,
+            "learning_rate_power": -0.4,
+            "l1_regularization_strength": 0.1,
+            "l2_regularization_strength": 0.2,
+            "l2_shrinkage_regularization_strength": 0.3,
+            "beta": 0.4,
+        },
+    ),
+    "Adafactor, all": (
+        "Adafactor",
+        {"relative_step": False, "learning_rate": 0.1, "clip_threshold": 0.5, "beta_2_decay": -0.6},
+    ),
     "clipnorm": ("SGD", {"clipnorm": 0.3}),
     "clipnorm 0": ("SGD", {"clipnorm": 0.0}),
     "clipvalue": ("Adam", {"clipvalue": 0.3}),

@@ -69,6 +69,13 @@ OPTIMIZERS = [
     optimizers.Adam(clipnorm=1.0),
     optimizers.AdamW(),
     optimizers.RMSprop(momentum=0.5, centered=True),
+    optimizers.Adagrad(),
+    optimizers.Adadelta(0.5),
+    optimizers.Adamax(),
+    optimizers.Nadam(),
+    optimizers.Lion(),
+    optimizers.Ftrl(0.1),
+    optimizers.Adafactor(),
 ]
 
 
