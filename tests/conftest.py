@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +14,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import micrograd_ext  # noqa: F401 - before pytest imports engine.py, not compiled, by its path
+
+# A shell starts what runs in its background with Ctrl-C ignored: tests of it would wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("quick", max_examples=100, deadline=None, derandomize=True)
 settings.register_profile(
