@@ -47,7 +47,7 @@ class Options(OtherOptions, total=False):
 
 
 #: Attributes of a layer that a call changes, as they are before the first one.
-PASSING: dict[str, Any] = {"_added": (), "_last_entry": None, "_building": False}
+PASSING: dict[str, Any] = {"_added": (), "last_entry": None, "_building": False}
 
 
 class Layer(Configured):
@@ -129,7 +129,7 @@ class Layer(Configured):
         self._trainable = bool(trainable)
         self._weights: list[Variable] = []
         self._added: Sequence[tuple[object, Tensor]] = ()  # losses, and the calls they are of
-        self._last_entry: object = None
+        self.last_entry: object = None
 
     def __call__(
         self, inputs: TensorLike, *args: Any, training: bool | None = None, **kwargs: Any
@@ -150,7 +150,7 @@ class Layer(Configured):
         if training is not None and place is not None:
             kwargs["training"] = bool(training)
         if outer is not None and outer.training is training:
-            self._last_entry = outer.entry
+            self.last_entry = outer.entry
             return self._called(x, args, kwargs)
         return on_behalf_of(self, training, lambda: self._called(x, args, kwargs))
 
@@ -235,13 +235,13 @@ class Layer(Configured):
             return np.zeros((1, *sizes), self.input_dtype)
 
         layers = [self, *all_layers_in(self)]
-        before = [(layer, layer._added, layer._last_entry) for layer in layers]
+        before = [(layer, layer._added, layer.last_entry) for layer in layers]
         try:
             with no_grad():
                 y: Any = self(zeros(input_shape))
         finally:  # losses stay those of the call before
             for layer, added, entry in before:
-                layer._added, layer._last_entry = added, entry
+                layer._added, layer.last_entry = added, entry
         if not isinstance(y, Tensor):
             raise TypeError(f"{self.name}: call: expected it to return a Tensor, got {y!r}")
         return y.shape
@@ -325,7 +325,7 @@ class Layer(Configured):
         >>> [round(loss.item(), 6) for loss in layer.losses]
         [0.25]
         """
-        entry = self._last_entry
+        entry = self.last_entry
         given = loss if isinstance(loss, list | tuple) else [loss]
         added = [x if isinstance(x, Tensor) else Tensor(x, requires_grad=False) for x in given]
         self._added = [
@@ -394,7 +394,7 @@ class Layer(Configured):
 
         Weights that training does not adjust have no penalty, as in Keras.
         """
-        entry, added = self._last_entry, list[Tensor]()
+        entry, added = self.last_entry, list[Tensor]()
         for layer in [self, *all_layers_in(self)]:
             added += [loss for of, loss in layer._added if of is entry]
         penalties = [w.regularizer(w) for w in self.trainable_weights if w.regularizer is not None]

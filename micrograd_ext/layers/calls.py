@@ -21,7 +21,7 @@ _here = threading.local()
 class Called(Protocol):
     """A layer, which keeps of which outermost call its last one was part."""
 
-    _last_entry: object
+    last_entry: object
 
 
 class Call(NamedTuple):
@@ -46,7 +46,7 @@ def on_behalf_of(layer: Called, training: bool | None, act: Callable[[], T]) -> 
     call = Call(training, object() if outer is None else outer.entry)
     try:  # not a context manager: Ctrl-C may come where one is entered or left
         _here.now = call
-        layer._last_entry = call.entry
+        layer.last_entry = call.entry
         return act()
     finally:
         _here.now = outer
