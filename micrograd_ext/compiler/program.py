@@ -6,10 +6,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from ..common.console import shape_text
 from ..tensor import Array
 from ._executor import Executor
 from .builder import Builder
-from .step import UPDATES, shape_text
+from .step import UPDATES
 
 __all__ = ["NO_UPDATE", "Program", "Update", "feedable"]
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..common.console import shape_text
 from ..tensor import Array
 
 #: Ops that are several.
@@ -68,8 +68,3 @@ class Step(NamedTuple):
             shape_text(self.operands[name].shape[1:]) for name in sources if name in self.operands
         ]
         return " -> ".join(filter(None, [", ".join(texts), shape_text(made)]))
-
-
-def shape_text(shape: Sequence[int]) -> str:
-    """Sizes as a program shows them: 28x28x1."""
-    return "x".join(map(str, shape))

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import graph
 from ..common import random_stream
+from ..common.console import shape_text
 from ..graph.stepper import Stepper
 from ..graph.views import Labels
 from ..tensor import Array, Tensor
@@ -326,7 +327,7 @@ def _word(node: Tensor) -> str:
 
 
 def _shape(x: Tensor | Array) -> str:
-    return "x".join(map(str, x.shape)) if x.ndim else "scalar"
+    return shape_text(x.shape) if x.ndim else "scalar"
 
 
 def _norm(x: Array | None) -> str:
