@@ -6,7 +6,6 @@ each step has the operands that its op takes (csrc/kernels.def, csrc/steps.def),
 lengths that go together.
 """
 
-from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.mem cimport PyMem_Calloc, PyMem_Free
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
@@ -16,13 +15,24 @@ import numpy as np
 from micrograd_ext.kernels._kernels cimport (
     ANY, MG_ARRAY, MG_CODE, MG_CODE_SIZE, MG_CONSTANT, MG_CONV, MG_EXTENTS, MG_F32, MG_F64, MG_FLAG, MG_FULL, MG_I32,
     MG_I64, MG_INPUTS, MG_LOAD, MG_MOST_OPERANDS, MG_NUMBER, MG_OPCODES, MG_OPS, MG_OUTPUTS, MG_POOL,
-    MG_REGISTERS_OF_CODE, MG_ROW, MG_SIZE, MG_STORE, MG_U8, MG_WINDOW, find_isa, find_threads, look, mg_feed, mg_isa,
+    MG_REGISTERS_OF_CODE, MG_ROW, MG_SIZE, MG_STORE, MG_U8, MG_WINDOW, begin, find_isa, find_threads, look, mg_feed, mg_isa,
     mg_opcodes, mg_operand, mg_ops, mg_run, mg_run_steps, mg_scratch, mg_step, set_conv, set_pool,
     set_window, view,
 )
 
+cdef tuple operands_of(int op):
+    """The names of the operands that an op takes."""
+    cdef const mg_operand *operand = mg_ops[op].operands
+    names = []
+    while operand.name != NULL:
+        names.append(operand.name.decode())
+        operand += 1
+    return tuple(names)
+
+
 #: The ops there are.
 OPS = tuple([mg_ops[op].name.decode() for op in range(MG_OPS)])
+cdef tuple OPERANDS = tuple([operands_of(op) for op in range(MG_OPS)])
 #: The instructions of the op `elementwise`, see mg.h, and how many registers each reads.
 OPCODES = {mg_opcodes[code].name.decode(): mg_opcodes[code].inputs for code in range(MG_OPCODES)}
 REGISTERS, INPUTS, OUTPUTS = MG_REGISTERS_OF_CODE, MG_INPUTS, MG_OUTPUTS
@@ -42,29 +52,11 @@ def aligned(Py_ssize_t size):
     return room[skip : skip + size]
 
 
-cdef void *begin(array) except? NULL:
-    """Where an array's numbers are, in a tenth of the time that `array.ctypes.data` takes."""
-    cdef Py_buffer seen
-    PyObject_GetBuffer(array, &seen, PyBUF_STRIDES)
-    PyBuffer_Release(&seen)
-    return seen.buf
-
-
 def _place(what, name, names):
     """Where it is among the names."""
     if name not in names:
         raise ValueError(f"{what}: expected one of {', '.join(names)}, got {name!r}")
     return names.index(name)
-
-
-cdef tuple operands_of(int op):
-    """The names of the operands that an op takes."""
-    cdef const mg_operand *operand = mg_ops[op].operands
-    names = []
-    while operand.name != NULL:
-        names.append(operand.name.decode())
-        operand += 1
-    return tuple(names)
 
 
 cdef int check_code(const int32_t *code, Py_ssize_t length, Py_ssize_t width) except -1:
@@ -144,7 +136,7 @@ cdef int set_step(mg_step *to, str op, dict operands, Py_ssize_t n) except -1:
     s.ph = s.pw = 1
     s.op, s.type = _place("op", op, OPS), MG_F32
     operands = {name: value for name, value in operands.items() if value is not None}
-    names = operands_of(s.op)
+    names = OPERANDS[s.op]
     for name in operands:
         if name not in names:
             raise ValueError(f"{op}: no operand of this step is called {name!r}: "
@@ -286,14 +278,12 @@ cdef class Executor:
 
     cdef int set_hyperparameters(self, dict hyperparameters) except -1:
         """Let every step that has operands of these names have these."""
-        cdef const mg_operand *operand
         cdef mg_step *s
+        cdef int i
         for s in self.steps[:self.count]:
-            operand = mg_ops[s.op].operands
-            while operand.name != NULL:
-                if operand.kind != MG_ARRAY and operand.name.decode() in hyperparameters:
-                    set_operand(s, operand, self.ops[s - self.steps], hyperparameters[operand.name.decode()])
-                operand += 1
+            for i, name in enumerate(OPERANDS[s.op]):
+                if name in hyperparameters:
+                    set_operand(s, &mg_ops[s.op].operands[i], OPS[s.op], hyperparameters[name])
         self.hyperparameters = hyperparameters
         return 0
 

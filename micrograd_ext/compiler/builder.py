@@ -105,9 +105,9 @@ class Builder:
         return array, None
 
     def emit(self, op: str, flops: float, *, formula: Any = "", **operands: Any) -> None:
-        """Take a step down; flops: for one example. formula: what it computes, if not its name."""
+        """Take a step down; flops: for one example. formula: see `Step`."""
         flops *= self.capacity
-        self.steps.append(Step(op, operands, self.part, self.layers, flops, formula or op))
+        self.steps.append(Step(op, operands, self.part, self.layers, flops, formula))
 
     def elementwise(self, formula: str, chain: Chain, inputs: Sequence[Array], out: Array) -> None:
         """Take down that a chain is computed of arrays; `out` may be one of them."""

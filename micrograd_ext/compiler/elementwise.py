@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import graph
 from ..tensor import Array
 from . import _executor
 from .trace import Node, NotTracedError
 
-__all__ = ["Chain", "compile_chain", "leads_to"]
+__all__ = ["Chain", "compile_chain"]
 
 OPCODES = {name: code for code, name in enumerate(_executor.OPCODES)}
 FULL, ROW, COLUMN, SINGLE = range(4)  # mg_extent
@@ -53,19 +54,6 @@ class Chain(NamedTuple):
         )
 
 
-def leads_to(node: Node, wanted: Node, without: Sequence[Node] = ()) -> bool:
-    """Whether a node depends on the wanted one, on ways that do not lead through others."""
-    waiting, seen = [node], {id(other) for other in without}
-    while waiting:
-        node = waiting.pop()
-        if node is wanted:
-            return True
-        if id(node) not in seen:
-            seen.add(id(node))
-            waiting += node.inputs
-    return False
-
-
 def compile_chain(result: Node, inputs: Sequence[Node]) -> Chain:
     """The code that computes a node of others, all of which have a number for each of its own.
 
@@ -83,8 +71,8 @@ class _Compiler:
         self.arrays: list[Array] = []
         self.values: dict[tuple[Any, ...], int] = {}  # what computes it -> its number
         self.whole_rows = False
-        order, numbers = _in_order(result, inputs), dict[int, int]()
-        for node in order:
+        numbers: dict[int, int] = {}
+        for node in graph.topological_order(result, leaves=inputs):
             of = [] if node in self.inputs else [numbers[id(each)] for each in node.inputs]
             numbers[id(node)] = self.value_of(node, of)
         self.result = numbers[id(result)]
@@ -186,7 +174,7 @@ class _Compiler:
         code = []
         for i in [*first, *others]:
             key = keys[i]
-            done = {of for of in _operands(key) if last_use[of] == i and of not in first}
+            done = {of for of in _operands(key) if last_use[of] == i and not _is_setup(keys[of])}
             free += [register[of] for of in done]
             if not free:
                 raise NotTracedError(f"needs more than {_executor.REGISTERS} numbers at a time")
@@ -210,22 +198,3 @@ def _is_setup(key: tuple[Any, ...]) -> bool:
 
 def _operands(key: tuple[Any, ...]) -> tuple[int, ...]:
     return () if key[0] in ("constant", "load") else key[1:]
-
-
-def _in_order(result: Node, inputs: Sequence[Node]) -> list[Node]:
-    """What a node depends on, inputs first; not what the given inputs depend on."""
-    order: list[Node] = []
-    seen: set[int] = set()
-    stops = {id(each) for each in inputs}
-    path = [(result, iter(() if id(result) in stops else result.inputs))]
-    while path:
-        node, pending = path[-1]
-        for source in pending:
-            if id(source) not in seen:
-                seen.add(id(source))
-                path.append((source, iter(() if id(source) in stops else source.inputs)))
-                break
-        else:
-            order.append(node)
-            path.pop()
-    return order

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .. import graph
 from .builder import NotLoweredError
-from .elementwise import Chain, compile_chain, leads_to
+from .elementwise import Chain, compile_chain
 from .trace import Node, NotTracedError, vector_jacobian_product
 
 __all__ = ["TracedFunction"]
@@ -51,7 +52,7 @@ def _trace(function: Callable[..., Any], shape: Sequence[int]) -> tuple[Chain, C
     dx = pullback(dy)
     if dx is None:
         raise NotTracedError("sends nothing back")
-    by_value = not leads_to(dx, x, without=[value])
+    by_value = x not in graph.topological_order(dx, leaves=[value])
     return (
         compile_chain(value, [x]),
         compile_chain(dx, [dy, value if by_value else x]),

@@ -25,7 +25,7 @@ class Step(NamedTuple):
     part: str  # forward, loss, backward
     layers: str
     flops: float  # for a full batch; at most so many where zeros are left out
-    formula: str  # the op, or what it computes if it can compute many things
+    formula: str = ""  # what it computes, of an op that can compute many things
 
     @property
     def arrays(self) -> list[Array]:
@@ -40,7 +40,7 @@ class Step(NamedTuple):
     @property
     def name(self) -> str:
         """What it computes, with what is done on the way."""
-        if self.op == "elementwise":
+        if self.formula:
             return self.formula
         op, _, back = self.op.partition("_d")
         parts = FUSED.get(op, [op]).copy()

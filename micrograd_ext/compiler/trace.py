@@ -29,11 +29,11 @@ class Node:
     """What an array is computed by, in a trace.
 
     Attributes:
-        op: numpy's name of a ufunc, 'sum' or 'max' over axes, the name of a kernel, 'input', or
-            'constant'.
+        op: numpy's name of a ufunc; 'sum' or 'max' over axes; 'where', 'cast', 'broadcast',
+            'reshape'; 'input' or 'constant'.
         inputs: the nodes it is computed of.
         shape, dtype: of the array.
-        about: what else is to be known: axes, a constant's number or array, a kernel's settings.
+        about: axes, and whether they are kept; a constant's number or array.
     """
 
     __slots__ = ("about", "dtype", "inputs", "op", "shape")
@@ -78,11 +78,6 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __init__(self, node: Node) -> None:
         self.node = node
-
-    @classmethod
-    def input(cls, shape: Sequence[int], dtype: Any = np.float32) -> Traced:
-        """A new one, of which nothing else is known."""
-        return cls(Node("input", (), shape, dtype))
 
     # ------------------------------------------------------------------ what is known
 
@@ -140,9 +135,8 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         out = kwargs.pop("out", (None,))[0]
         if method != "__call__" or kwargs or ufunc.nout != 1:
-            raise NotTracedError(
-                f"calls {ufunc.__name__}.{method} with {', '.join(kwargs) or 'more'}"
-            )
+            how = f" with {', '.join(kwargs)}" if kwargs else ""
+            raise NotTracedError(f"calls {ufunc.__name__}.{method}{how}")
         nodes = [as_node(x) for x in inputs]
         shape = np.broadcast_shapes(*[node.shape for node in nodes])
         with np.errstate(all="ignore"):
@@ -172,10 +166,6 @@ class Traced(np.lib.mixins.NDArrayOperatorsMixin):
         """Of another type."""
         dtype = np.dtype(dtype)
         return self if dtype == self.dtype else Traced(Node("cast", [self.node], self.shape, dtype))
-
-    def copy(self) -> Traced:
-        """Itself: nothing is written into what is traced, its node is exchanged."""
-        return Traced(self.node)
 
     def sum(self, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
         """Over some axes, or all."""

@@ -13,7 +13,7 @@ Three rules:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 __all__ = ["Edge", "Node", "backward_steps", "begin", "descendants", "edges", "topological_order"]
@@ -67,8 +67,10 @@ class Edge(NamedTuple):
     after: Any
 
 
-def topological_order(root: Node) -> list[Any]:
+def topological_order(root: Any, leaves: Collection[Any] = ()) -> list[Any]:
     """Every node that root depends on, each after its inputs; root comes last.
+
+    leaves: nodes that count as such: what they depend on is left out.
 
     >>> from micrograd_ext import Tensor
     >>> a = Tensor(2.0, name="a")
@@ -79,13 +81,13 @@ def topological_order(root: Node) -> list[Any]:
         raise TypeError(f"expected a Value or a Tensor, got {type(root).__name__}")
     order: list[Any] = []
     seen = {root}
-    path: list[tuple[Any, Iterator[Any]]] = [(root, iter(root.inputs))]
+    path: list[tuple[Any, Iterator[Any]]] = [(root, iter(() if root in leaves else root.inputs))]
     while path:
         node, pending = path[-1]
         for source in pending:
             if source not in seen:
                 seen.add(source)
-                path.append((source, iter(source.inputs)))
+                path.append((source, iter(() if source in leaves else source.inputs)))
                 break
         else:
             order.append(node)

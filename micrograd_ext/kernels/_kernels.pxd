@@ -91,6 +91,7 @@ cdef struct view:  # of an array; the shape and strides of a matrix, the latter 
 
 cdef int look(const char *op, str name, x, int ndim, int type_, bint dense, bint written,
               view *to) except -1
+cdef void *begin(array) except? NULL
 cdef int set_conv(mg_step *s, str op, tuple images, tuple kernel, strides, padding) except -1
 cdef int set_pool(mg_step *s, str op, tuple images, pool_size, strides, padding) except -1
 cdef int set_window(mg_step *s, str op, pool_size) except -1

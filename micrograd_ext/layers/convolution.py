@@ -52,8 +52,8 @@ def windows(
             f"{layer.name}: a window of {window[0]}x{window[1]} does not fit images of "
             f"{height}x{width} with padding 'valid'"
         )
-    rows, _ = kernels.windows_along(layer.name, height, window[0], strides[0], padding)
-    cols, _ = kernels.windows_along(layer.name, width, window[1], strides[1], padding)
+    rows, _ = kernels.windows_along(layer.name, "height", height, window[0], strides[0], padding)
+    cols, _ = kernels.windows_along(layer.name, "width", width, window[1], strides[1], padding)
     return rows, cols
 
 

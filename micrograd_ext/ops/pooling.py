@@ -61,9 +61,7 @@ def average_pool2d(
     window = pair("average_pool2d: pool_size", pool_size)
     step = window if strides is None else pair("average_pool2d: strides", strides)
     places = [
-        _through_window(
-            f"average_pool2d: pool_size {side}", x.shape[1 + i], window[i], step[i], padding
-        )
+        _through_window(side, x.shape[1 + i], window[i], step[i], padding)
         for i, side in enumerate(("height", "width"))
     ]
     shape = tuple(windows for windows, _ in places)
@@ -88,10 +86,12 @@ def average_pool2d(
 
 
 def _through_window(
-    window_of: str, size: int, window: int, step: int, padding: str
+    side: str, size: int, window: int, step: int, padding: str
 ) -> tuple[int, list[tuple[slice, slice]]]:
     """How many windows there are; for each place of one, the pixels there, and whose they are."""
-    windows, before = kernels.windows_along(window_of, size, window, step, padding)
+    windows, before = kernels.windows_along(
+        "average_pool2d", f"pool_size {side}", size, window, step, padding
+    )
     places = []
     for place in range(window):
         first = builtins.max(-(-(before - place) // step), 0)  # the first window with a pixel there

@@ -15,18 +15,21 @@ def is_grad_enabled() -> bool:
 
 
 @contextlib.contextmanager
-def enable_grad() -> Iterator[None]:
-    """Remember within a `with` block, whatever is around it."""
+def _recording(whether: bool) -> Iterator[None]:
     before = is_grad_enabled()
     try:
-        _mode.recording = True
+        _mode.recording = whether
         yield
     finally:
         _mode.recording = before
 
 
-@contextlib.contextmanager
-def no_grad() -> Iterator[None]:
+def enable_grad() -> contextlib._GeneratorContextManager[None]:
+    """Remember within a `with` block, whatever is around it."""
+    return _recording(True)
+
+
+def no_grad() -> contextlib._GeneratorContextManager[None]:
     """Compute without remembering, in a `with` block or in a function that it decorates.
 
     Results have no inputs and need no gradient. Holds for the current thread only.
@@ -38,9 +41,4 @@ def no_grad() -> Iterator[None]:
     >>> y.inputs, y.requires_grad
     ((), False)
     """
-    before = is_grad_enabled()
-    try:
-        _mode.recording = False
-        yield
-    finally:
-        _mode.recording = before
+    return _recording(False)
