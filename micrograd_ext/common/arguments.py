@@ -110,6 +110,17 @@ def channels_last_only(what: str, data_format: Any) -> None:
         )
 
 
+def below_1(name: str, value: Any) -> float:
+    """A number from 0 to 1, but not 1.
+
+    >>> below_1("beta_1", 0.9)
+    0.9
+    """
+    if at_least_0(name, value, most=1) == 1:
+        raise ValueError(f"{name}: expected a number below 1, got {value!r}")
+    return value  # type: ignore[no-any-return]
+
+
 def axis_of(shape: tuple[int, ...], axis: Any) -> int:
     """An axis of that shape, counted from the front; TypeError, ValueError if there is none.
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import kernels
-from ..common.arguments import at_least_0
+from ..common.arguments import at_least_0, below_1
 from ..tensor import Array, Tensor
 from ..tensor.variable import Variable
 from .base import LearningRate, Optimizer
@@ -65,11 +65,7 @@ class Adam(Optimizer):
             name,
             **kwargs,
         )
-        for argument, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if at_least_0(argument, beta, most=1) == 1:
-                raise ValueError(f"{argument}: expected a number below 1, got {beta!r}")
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
+        self.beta_1, self.beta_2 = below_1("beta_1", beta_1), below_1("beta_2", beta_2)
         self.epsilon = at_least_0("epsilon", epsilon)
         self.amsgrad = bool(amsgrad)
         self._momentums: list[Variable] = []

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..common.arguments import at_least_0, finite
+from ..common.arguments import at_least_0, below_1, finite
 from ..initializers import Constant
 from ..tensor import Array, Tensor
 from ..tensor.variable import Variable
@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 __all__ = ["Adadelta", "Adafactor", "Adagrad", "Adamax", "Ftrl", "Lion", "Nadam"]
-
-
-def _below_1(argument: str, value: float) -> float:
-    if at_least_0(argument, value, most=1) == 1:
-        raise ValueError(f"{argument}: expected a number below 1, got {value!r}")
-    return value
 
 
 class Adagrad(Optimizer):
@@ -111,17 +105,8 @@ class Adadelta(Optimizer):
         variable.data -= kind(learning_rate) * step
 
 
-class Adamax(Optimizer):
-    """Adam with the largest gradient of late, not the root of a mean (Kingma and Ba 2015, 7.1).
-
-    m += (dx - m) (1 - beta_1); u = max(beta_2 u, |dx|);
-    x -= learning_rate m / ((1 - beta_1**t) (u + epsilon)). Other arguments are `Optimizer`'s.
-
-    >>> x = Tensor([1.0])
-    >>> Adamax(learning_rate=0.5, epsilon=0).apply([[4.0]], [x])
-    >>> x.data
-    array([0.5], dtype=float32)
-    """
+class _Moments(Optimizer):
+    """What Adamax and Nadam share: arguments of Adam, and two things kept of each variable."""
 
     def __init__(
         self,
@@ -132,10 +117,21 @@ class Adamax(Optimizer):
         **options: Unpack[Options],
     ) -> None:
         super().__init__(learning_rate, **options)
-        self.beta_1, self.beta_2 = _below_1("beta_1", beta_1), _below_1("beta_2", beta_2)
+        self.beta_1, self.beta_2 = below_1("beta_1", beta_1), below_1("beta_2", beta_2)
         self.epsilon = at_least_0("epsilon", epsilon)
-        self._m: list[Variable] = []
-        self._u: list[Variable] = []
+
+
+class Adamax(_Moments):
+    """Adam with the largest gradient of late, not the root of a mean (Kingma and Ba 2015, 7.1).
+
+    m += (dx - m) (1 - beta_1); u = max(beta_2 u, |dx|);
+    x -= learning_rate m / ((1 - beta_1**t) (u + epsilon)). Other arguments are `Optimizer`'s.
+
+    >>> x = Tensor([1.0])
+    >>> Adamax(learning_rate=0.5, epsilon=0).apply([[4.0]], [x])
+    >>> x.data
+    array([0.5], dtype=float32)
+    """
 
     def build(self, variables: Sequence[Tensor]) -> None:
         """See `Optimizer.build`."""
@@ -152,7 +148,7 @@ class Adamax(Optimizer):
         variable.data -= kind(rate) * m / (u + kind(self.epsilon))
 
 
-class Nadam(Optimizer):
+class Nadam(_Moments):
     """Adam with Nesterov's momentum (Dozat 2016); arguments are those of `Adam`, without amsgrad.
 
     >>> x = Tensor([1.0])
@@ -161,20 +157,7 @@ class Nadam(Optimizer):
     array([0.4686], dtype=float32)
     """
 
-    def __init__(
-        self,
-        learning_rate: LearningRate = 0.001,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-7,
-        **options: Unpack[Options],
-    ) -> None:
-        super().__init__(learning_rate, **options)
-        self.beta_1, self.beta_2 = _below_1("beta_1", beta_1), _below_1("beta_2", beta_2)
-        self.epsilon = at_least_0("epsilon", epsilon)
-        self._momentums: list[Variable] = []
-        self._velocities: list[Variable] = []
-        self._product = (0, 1.0)  # of the momenta of so many steps
+    _product = (0, 1.0)  # of the momenta of so many steps
 
     def build(self, variables: Sequence[Tensor]) -> None:
         """See `Optimizer.build`."""
